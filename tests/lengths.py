@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterable
 from typing import TypeVar
 
 _T = TypeVar("_T")
 
 LONG = os.environ.get("OMNI_TUI_LONG", "") not in ("", "0")
+
+SEED = int(os.environ.setdefault("OMNI_TUI_SEED", str(random.randrange(10**9))))
+"""What the samples of `tests/proof` are drawn from: another one each time, unless it is set."""
 
 
 def times(short: int, long: int) -> int:

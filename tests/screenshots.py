@@ -51,7 +51,7 @@ class Shot:
     async def say(self, text: str) -> None:
         """Write a message and send it."""
         await self.pilot.press("f4")
-        self.app.main.pane("chat").insert_text(text)  # type: ignore[attr-defined]
+        self.app.main.chat.composer.insert(text)
         await self.pilot.press("enter")
 
     async def asked(self) -> None:

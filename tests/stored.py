@@ -30,7 +30,6 @@ from typing import Any
 from omni_tui.cli.printers import TextPrinter
 from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.conversation import conversation_from
 from omni_tui.face import actions
 from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_lines import draw_item
@@ -47,6 +46,7 @@ from omni_tui.memory import (
 )
 from omni_tui.protocol import AnyEvent, LaunchOptions
 from tests.stored_frames import built_in
+from tests.whole_journal import whole_conversation
 
 DATA = Path(__file__).parent / "data" / "stored"
 PASSPHRASE = "correct horse battery staple"
@@ -130,7 +130,7 @@ def _utc() -> Iterator[None]:
 
 def conversation_of(events: Sequence[AnyEvent]) -> Any:
     """Return what a session says of its conversation: what the model has heard, and what is left."""
-    found = conversation_from(list(events))
+    found = whole_conversation(events)
     return {
         "messages": built_in(found.messages),
         "titled": found.titled,
@@ -202,7 +202,9 @@ def sessions_of(state: Path, vault: Vault) -> Any:
 
 def actions_now() -> dict[str, str]:
     """Return the name of every action that a configuration can give a key, with its slash command."""
-    return {action.name: action.slash for action in actions.all_actions()}
+    known = actions.all_actions()
+    former = {action.former: action.slash for action in known if action.former}
+    return former | {action.name: action.slash for action in known}
 
 
 # --- configuration ------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import msgspec
 from msgspec import inspect
 
 import omni_tui
-from omni_tui.approvals.pins import Pins, definition_hash
+from omni_tui.approvals.pins import Pins, definition_hash, fingerprint
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.engine.server_stores import KnownTransportsFile
@@ -221,9 +221,7 @@ async def asks(sessions: Sessions) -> None:
         await running.connected("asks")
         given: dict[str, dict[str, Any]] = {"form": {"name": "Bo", "age": 3}, "page": {}, "sample": {}}
         for number, (tool, content) in enumerate(given.items()):
-            await running.ask(
-                c.CallTool(server="asks", tool=tool, arguments_json=JsonText("{}"), confirmed=True)
-            )
+            await running.ask(c.CallTool(server="asks", tool=tool, arguments_json=JsonText("{}")))
             await running.count(e.CallProposed, number + 1)
             call = running.of(e.CallProposed)[-1].call
             ask = await running.until(ServerRequestOpened, _of(call))
@@ -445,7 +443,7 @@ async def sealed(sessions: Sessions) -> None:
 async def state_files(vault: Vault, servers: dict[str, ServerSpec]) -> None:
     """Write all files of the state folder that are no sessions."""
     pins = Pins(TrustStore(STATE / "trust.json", vault))
-    pins.allow(servers["notes"])
+    pins.allow(servers["notes"], fingerprint(servers["notes"]))
     pins.server_trust(servers["web"])
     pins.tool_trust("notes", {TOOL.name: definition_hash(TOOL)})
     pins.instructions_trust("web", INSTRUCTIONS)

@@ -103,6 +103,10 @@ class PlanHost(Protocol):
         """Return the digest that a decision on exactly this plan must name."""
         ...
 
+    def expires(self) -> float:
+        """Return when a plan that is proposed now expires, as Unix time; 0 for never."""
+        ...
+
     def waits(self) -> bool:
         """Whether a call waits for the person."""
         ...
@@ -112,7 +116,7 @@ class PlanHost(Protocol):
         ...
 
     async def decided(self, plan: str) -> None:
-        """Wait until a plan is decided, by the person or because nobody is there."""
+        """Wait until a plan is decided: by the person, by its time, or because nobody is there."""
         ...
 
     async def withdraw(self, plan: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from omni_tui.agents.request_builder import RequestBuilder
-from omni_tui.agents.turn_limits import ChatPolicy
+from omni_tui.agents.turn_limits import TurnSettings
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import (
     UNFINISHED,
@@ -59,14 +59,14 @@ class ModelClient:
         self,
         writer: TurnWriter,
         model: Model,
-        policy: ChatPolicy,
-        expect: Callable[[Sequence[ToolCall]], None],
+        settings: TurnSettings,
+        expect: Callable[[Sequence[ToolCall]], None] = lambda _calls: None,
     ) -> None:
         self._writer = writer
         self._models = ChainCursor(model)
-        self._policy = policy
+        self._settings = settings
         self._expect = expect
-        self._requests = RequestBuilder(writer, policy)
+        self._requests = RequestBuilder(writer, settings)
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -85,24 +85,33 @@ class ModelClient:
 
         Raises `ModelError` if there is none, `TurnStopped` if it is empty.
         """
-        if self._policy.admit is not None:
-            self._policy.admit()
+        if self._settings.admit is not None:
+            self._settings.admit()
         self.asked += 1
         try:
-            return await self._answered(await self._from_any(tools), tools)
+            return await self._answered(await self._from_any(tools))
         finally:
             self._free()
 
-    async def _answered(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> Reply:
+    async def _answered(self, reply: Reply) -> Reply:
         self._kept = ""
-        if reply.message.calls and reply.finish in UNFINISHED:
-            await self._keep_words(reply, tools)
-            raise _unfinished(reply)
-        reply = _with_plain_arguments(reply)
-        if not reply.message.text.strip() and not reply.message.calls:
-            await self._writer.commit(*self._price(reply.usage, tools))
-            raise _empty(reply, self._model.name)
-        await self._keep(reply, tools)
+        message = reply.message
+        if message.calls and reply.finish in UNFINISHED:
+            await self._keep_words(reply)
+            raise _cut_off(reply, " in a call; nothing of it was run")
+        if not message.text.strip() and not message.calls:
+            await self._writer.commit(self._price(reply.usage))
+            if reply.finish in UNFINISHED:
+                raise _cut_off(reply, " before it began to answer")
+            what = f"{self._model.name} sent an empty answer"
+            raise TurnStopped("failed", what, "send again, or choose another model")
+        calls = tuple(
+            msgspec.structs.replace(call, arguments=plain_arguments(call.arguments))
+            for call in message.calls
+        )
+        if calls != message.calls:
+            reply = msgspec.structs.replace(reply, message=msgspec.structs.replace(message, calls=calls))
+        await self._keep(reply)
         return reply
 
     def last_words(self) -> list[AnyEvent]:
@@ -118,7 +127,6 @@ class ModelClient:
     # --- one request ----------------------------------------------------------------------------
 
     async def _from_any(self, tools: tuple[ToolSpec, ...]) -> Reply:
-        """Ask the model, and if it fails, its fallbacks."""
         await self._fell_back(self._models.begin())
         while True:
             try:
@@ -156,7 +164,7 @@ class ModelClient:
             if error.kind != "overflow" or self._halved or isinstance(error, ContextWindowExceeded):
                 raise
             self._halved = True
-            self._requests.overflowed(self._model, error.window)
+            self._requests.window.overflowed(self._model, error.window)
             self._retrying(Retry(2, 2, 0.0, error))
             try:
                 return await self._with_retries(tools)
@@ -169,11 +177,11 @@ class ModelClient:
             return await self._attempt(tools)
 
         # A model that is only probed is asked once.
-        policy = replace(self._policy.retry, delays=()) if self._models.probing else self._policy.retry
-        return await with_retries(attempt, policy, self._retrying)
+        retries = replace(self._settings.retry, delays=()) if self._models.probing else self._settings.retry
+        return await with_retries(attempt, retries, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
-        request = await self._request(tools)
+        request = await self._requests.request(self._model, tools)
         self._reserve(request)
         # Random: a continued turn must not reuse ids.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
@@ -205,31 +213,31 @@ class ModelClient:
                 todo="the log has the details; try another model",
             ) from error
         finally:
-            await _close(stream)
-        if reply is not None and reply.message.calls and reply.finish in UNFINISHED:
-            return reply  # Sent again, it would end at the same place.
-        if reply is None or not reply.complete:
-            what = "the answer ended before it was finished"
-            if reply is not None and reply.message.calls:
-                what += ", in the middle of a tool call; nothing of it was run"
-            raise ModelError("cut", what, todo="send again", usage=reply.usage if reply else None)
-        return reply
+            try:
+                await stream.aclose()
+            except Exception:
+                logger.exception("a model's stream could not be closed")
+        called = reply is not None and bool(reply.message.calls)
+        # Sent again, an answer that is cut off in a call would end at the same place.
+        if reply is not None and (reply.complete or (called and reply.finish in UNFINISHED)):
+            return reply
+        what = "the answer ended before it was finished"
+        if called:
+            what += ", in the middle of a tool call; nothing of it was run"
+        raise ModelError("cut", what, todo="send again", usage=reply.usage if reply else None)
 
     async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> Reply | None:
         async for event in stream:
             if isinstance(event, TextPart):
                 self._text.append(event.text)
-                if self._policy.spoken:
-                    deltas.answer(event.text)
+                if self._settings.spoken:
+                    deltas.add(AnswerDelta, event.text)
             elif isinstance(event, ThoughtPart):
                 self._thought.append(event.text)
-                deltas.thought(event.text)
+                deltas.add(ThoughtDelta, event.text)
             else:
                 return event
         return None
-
-    async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        return await self._requests.request(self._model, tools)
 
     # --- the budget -----------------------------------------------------------------------------
 
@@ -237,11 +245,11 @@ class ModelClient:
         """Reserve what a request may use. Raises `TurnStopped` if that exceeds a budget."""
         self._free()
         self._sent = request
-        if self._policy.budget is None:
+        if self._settings.budget is None:
             return
         wanted = forecast(self._model, request)
         try:
-            self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
+            self._hold = self._settings.budget.hold(self._writer.turn, self._model.name, wanted)
         except BudgetExceeded as over:
             raise TurnStopped("limit", over.reason, over.todo, "budget") from None
 
@@ -250,19 +258,18 @@ class ModelClient:
 
         It is estimated if the model does not say what was `used`.
         """
-        if used is not None:
-            self._sent = None
-            return [UsageChanged(turn=self._writer.turn, usage=used, agent=self._writer.agent)]
-        if self._sent is None:
-            return []
-        wanted, self._sent = forecast(self._model, self._sent), None
-        said = estimate([Message(role="assistant", text="".join((*self._thought, *self._text)))])
-        usage = Usage(input=wanted.input, output=said, cost=wanted.cost, estimated=True)
-        return [UsageChanged(turn=self._writer.turn, usage=usage, agent=self._writer.agent)]
+        sent, self._sent = self._sent, None
+        if used is None:
+            if sent is None:
+                return []
+            wanted = forecast(self._model, sent)
+            said = estimate([Message(role="assistant", text="".join((*self._thought, *self._text)))])
+            used = Usage(input=wanted.input, output=said, cost=wanted.cost, estimated=True)
+        return [self._used(used)]
 
     def _free(self) -> None:
-        if self._policy.budget is not None:
-            self._policy.budget.free(self._hold)
+        if self._settings.budget is not None:
+            self._settings.budget.free(self._hold)
 
     def _retrying(self, retry: Retry) -> None:
         event = Retrying(
@@ -277,13 +284,13 @@ class ModelClient:
 
     # --- what is written down -------------------------------------------------------------------
 
-    async def _keep(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
+    async def _keep(self, reply: Reply) -> None:
         self._text = [reply.message.text]
         if reply.thought:
             self._thought.append(f"\n\n{reply.thought}")
         events = [
             *self._spoken(label=reply.label),
-            *self._price(reply.usage, tools),
+            self._price(reply.usage),
             self._writer.message(reply.message),
         ]
         self._forget()
@@ -291,20 +298,24 @@ class ModelClient:
         self._expect(reply.message.calls)
         await self._writer.commit(*events)
 
-    async def _keep_words(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
+    async def _keep_words(self, reply: Reply) -> None:
         """Write down the text before an unfinished call, and what it used."""
         self._text, self._sent = [reply.message.text], None
-        events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
+        events = [*self._spoken(partial=True), self._price(reply.usage)]
         self._forget()
         if text := reply.message.text.strip():
             events.append(self._writer.message(Message(role="assistant", text=text + CUT_NOTE)))
         await self._writer.commit(*events)
 
-    def _price(self, usage: Usage, tools: tuple[ToolSpec, ...]) -> list[AnyEvent]:
+    def _price(self, usage: Usage) -> AnyEvent:
         window = self._model.context_window()
         share = min((usage.input + usage.output) / window, 1.0) if window else None
-        writer = self._writer
-        return [UsageChanged(turn=writer.turn, usage=usage, context=share, agent=writer.agent)]
+        return self._used(usage, share)
+
+    def _used(self, usage: Usage, share: float | None = None) -> UsageChanged:
+        name = safe_line(self._model.name)
+        turn, agent = self._writer.turn, self._writer.agent
+        return UsageChanged(turn=turn, usage=usage, context=share, agent=agent, model=name)
 
     def _spoken(
         self, *, partial: bool = False, label: str = "", used: Usage | None = None
@@ -313,13 +324,16 @@ class ModelClient:
         turn, message, agent = self._writer.turn, self._message, self._writer.agent
         if thought := "".join(self._thought).strip():
             events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
-        if self._policy.spoken and (text := "".join(self._text)).strip():
-            words = safe_line(label or self._models.label)
-            events.append(
-                Answer(
-                    turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
-                )
+        if self._settings.spoken and (text := "".join(self._text)).strip():
+            answer = Answer(
+                turn=turn,
+                message=message,
+                text=safe(text),
+                partial=partial,
+                label=safe_line(label or self._models.label),
+                agent=agent,
             )
+            events.append(answer)
         if partial and (events or used is not None):
             events += self._lost(used)
         return events
@@ -329,49 +343,16 @@ class ModelClient:
         self._text = []
 
 
-def _with_plain_arguments(reply: Reply) -> Reply:
-    calls = tuple(
-        msgspec.structs.replace(call, arguments=plain_arguments(call.arguments))
-        for call in reply.message.calls
-    )
-    if calls == reply.message.calls:
-        return reply
-    return msgspec.structs.replace(reply, message=msgspec.structs.replace(reply.message, calls=calls))
-
-
-async def _close(stream: AsyncGenerator[ModelEvent, None]) -> None:
-    try:
-        await stream.aclose()
-    except Exception:
-        logger.exception("a model's stream could not be closed")
-
-
-_MORE_ROOM = "raise max_tokens in the config's table model, or ask for less at once"
-_MORE_WINDOW = "begin a new session, or choose a model with a larger window"
-
-
-def _unfinished(reply: Reply) -> TurnStopped:
-    """Return why the turn stops after an answer that ended in the middle of a call."""
-    behind = "in a call; nothing of it was run"
+def _cut_off(reply: Reply, where: str) -> TurnStopped:
+    """Return why the turn stops after an answer that ended at a limit."""
     if reply.finish == "filtered":
-        what = f"the provider's content filter stopped the answer {behind}"
+        what = f"the provider's content filter stopped the model{where}"
         return TurnStopped("failed", what, "ask in other words")
     if reply.finish == "window":
-        return TurnStopped("limit", f"the model's window was full {behind}", _MORE_WINDOW)
-    return TurnStopped("limit", f"the model's output limit was reached {behind}", _MORE_ROOM)
-
-
-def _empty(reply: Reply, name: str) -> TurnStopped:
-    if reply.finish == "length":
-        what = "the model's output limit was reached before it began to answer"
-        return TurnStopped("limit", what, _MORE_ROOM)
-    if reply.finish == "window":
-        return TurnStopped("limit", "the model's window was full before it began to answer", _MORE_WINDOW)
-    if reply.finish == "filtered":
-        return TurnStopped(
-            "failed", "the provider's content filter stopped the answer", "ask in other words"
-        )
-    return TurnStopped("failed", f"{name} sent an empty answer", "send again, or choose another model")
+        todo = "begin a new session, or choose a model with a larger window"
+        return TurnStopped("limit", f"the model's window was full{where}", todo)
+    todo = "raise max_tokens in the config's table model, or ask for less at once"
+    return TurnStopped("limit", f"the model's output limit was reached{where}", todo)
 
 
 class Deltas:
@@ -397,14 +378,6 @@ class Deltas:
         self._last = -interval
         self._timer: asyncio.TimerHandle | None = None
 
-    def thought(self, text: str) -> None:
-        """Add text of the reasoning."""
-        self._add(ThoughtDelta, text)
-
-    def answer(self, text: str) -> None:
-        """Add text of the answer."""
-        self._add(AnswerDelta, text)
-
     def flush(self) -> None:
         """Send at once what was held back."""
         if self._timer is not None:
@@ -417,7 +390,8 @@ class Deltas:
         self._last = self._loop.time()
         self._emit(self._kind(turn=self._turn, message=self._message, text=safe(text), agent=self._agent))
 
-    def _add(self, kind: type[ThoughtDelta] | type[AnswerDelta], text: str) -> None:
+    def add(self, kind: type[ThoughtDelta] | type[AnswerDelta], text: str) -> None:
+        """Add text of the reasoning or of the answer."""
         if not text:
             return
         if kind is not self._kind:

@@ -6,8 +6,6 @@ continued after a crash as if nothing had happened.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,16 +25,15 @@ from omni_tui.agents.plan_prompts import (
     reporter_system,
 )
 from omni_tui.agents.plan_state import PLANNER_PATH, PlanRecord, PlanState, TaskRecord
-from omni_tui.agents.task_runner import PlanTurnContext, TaskRunner, changed
-from omni_tui.agents.turn_limits import ChatPolicy, PlanPolicy, TurnMeter
-from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
+from omni_tui.agents.task_runner import TaskRunner, changed
+from omni_tui.agents.turn_limits import PlanLimits, TurnMeter, TurnSettings
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter, run_to_end, turn_ended
 from omni_tui.models.base import Message, Model, ModelError
+from omni_tui.models.budget import GO_ON
 from omni_tui.models.message_history import missing_result, unanswered
-from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnLimit, TurnStatus
+from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
 from omni_tui.security.text import safe, safe_line
-
-logger = logging.getLogger(__name__)
 
 REPAIRS = 2
 """How often a draft may be mended."""
@@ -46,16 +43,21 @@ REPLANS = 2
 
 OURS = "written by Omni TUI, not by a model"
 
+EXPIRED = "The approval of the plan timed out; it was not refused. Nothing of it was done."
+"""What the conversation, and so the model, is told of a plan that nobody decided on in time."""
+
 
 async def run_orchestrated(
-    host: AgentHost, plans: PlanHost, model: Model, *, turn: str, policy: ChatPolicy, limits: PlanPolicy
+    host: AgentHost, plans: PlanHost, model: Model, *, turn: str, settings: TurnSettings, limits: PlanLimits
 ) -> TurnEnded:
     """Work on the last message of the history with a plan; return how the turn ended.
 
     Continues from `plans.progress`. As in `run_turn`, cancelling the task is the person's Esc, and only
     the `CancelledError` of a parked host is raised.
     """
-    return await _OrchestratedTurn(host, plans, model, turn, policy, limits).run()
+    work = _OrchestratedTurn(host, plans, model, turn, settings, limits)
+    over = await run_to_end(turn, work.work(), work.stopped)
+    return turn_ended(turn, work.meter.requests, over)
 
 
 class _OrchestratedTurn:
@@ -65,59 +67,48 @@ class _OrchestratedTurn:
         plans: PlanHost,
         model: Model,
         turn: str,
-        policy: ChatPolicy,
-        limits: PlanPolicy,
+        settings: TurnSettings,
+        limits: PlanLimits,
     ) -> None:
         self._host = host
         self._plans = plans
         self._model = model
         self._turn = turn
-        self._policy = policy
+        self._settings = settings
         self._limits = limits
         self._writer = TurnWriter(host, turn)
-        self._meter = TurnMeter(limits.max_requests, limits.max_minutes, plans.waits)
+        self.meter = TurnMeter(limits.max_requests, limits.max_minutes, plans.waits)
         # Requests from before a restart count too.
         histories = plans.progress.histories.values()
-        self._meter.requests = sum(m.role == "assistant" for history in histories for m in history)
+        self.meter.requests = sum(m.role == "assistant" for history in histories for m in history)
         self._client: ModelClient | None = None
 
     @property
     def _progress(self) -> PlanState:
         return self._plans.progress
 
-    async def run(self) -> TurnEnded:
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
+    async def work(self) -> TurnStopped | None:
+        """Work until the turn is over; return why, None if it is done."""
         try:
-            try:
-                async with self._meter.watching():
-                    return await self._work()
-            except TurnStopped as over:
-                return await self._closed(over)
-            except ModelError as error:
-                return await self._closed(TurnStopped("failed", error.what, error.todo))
-        except asyncio.CancelledError:
-            ended = await self._stopped()
-            # The cancellation is done; the rest of this task is not cancelled.
-            while task and task.cancelling() > before:
-                task.uncancel()
-            return ended
-        except Exception as error:
-            logger.exception("turn %s broke", self._turn)
-            what = f"something went wrong inside Omni TUI: {type(error).__name__}"
-            return self._ended("failed", what, "the log has the details")
+            async with self.meter.watching():
+                return await self._steps()
+        except TurnStopped as over:
+            return await self._closed(over)
+        except ModelError as error:
+            return await self._closed(TurnStopped("failed", error.what, error.todo))
 
-    async def _work(self) -> TurnEnded:
-        if self._answered():
-            return self._outcome()
+    async def _steps(self) -> TurnStopped | None:
+        history = self._host.history()
+        if history and history[-1].role == "assistant":
+            return self._outcome()  # It was answered, only the end is missing.
         while True:
             progress = self._progress
             last = progress.last
             if progress.asked == "ask":
                 await self._ask()
             elif progress.asked == "judge":
-                if (ended := await self._judge()) is not None:
-                    return ended
+                if await self._judge():
+                    return None
             elif last is None or last.verdict is None:
                 await self._decide(last)
             elif not last.approved:
@@ -125,7 +116,7 @@ class _OrchestratedTurn:
             elif last.ended is None:
                 await self._carry_out(last)
             else:
-                return await self._report(last)
+                return await self._report()
 
     # --- planning -------------------------------------------------------------------------------
 
@@ -137,20 +128,22 @@ class _OrchestratedTurn:
             PLANNER_PATH,
             lambda: (*self._host.history(), *progress.histories.get(PLANNER_PATH, ())),
         )
-        system = planner_system(self._plans.offer(), self._policy.system_prompt)
-        policy = replace(self._policy, system=system, purpose="plan", spoken=False, admit=self._meter.admit)
-        client = ModelClient(
-            TurnWriter(scope, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
+        system = planner_system(self._plans.offer(), self._settings.system_prompt)
+        settings = replace(
+            self._settings, system=system, purpose="plan", spoken=False, admit=self.meter.admit
         )
-        await client.ask(())
+        await ModelClient(TurnWriter(scope, self._turn, PLANNER_PATH), self._model, settings).ask(())
 
-    async def _judge(self) -> TurnEnded | None:
-        """Turn the planner's draft into a plan, an answer, or a correction. Raises `TurnStopped`."""
+    async def _judge(self) -> bool:
+        """Turn the planner's draft into a plan, a correction, or an answer; return whether it is an answer.
+
+        Raises `TurnStopped`.
+        """
         progress = self._progress
-        again = bool(progress.plans) and progress.running is not None
+        scope = PlanConstraints(self._plans.offer(), frozenset(progress.done()), *progress.numbered())
         draft = progress.histories[PLANNER_PATH][-1].text
         try:
-            read = read_draft(draft, self._scope(), again=again)
+            read = read_draft(draft, scope, again=progress.running is not None)
         except InvalidPlan as error:
             if progress.repairs >= REPAIRS:
                 raise TurnStopped(
@@ -159,20 +152,16 @@ class _OrchestratedTurn:
                     "ask in other words, choose another model, or use auto mode",
                 ) from None
             await self._to_planner(correction(error.problems))
-            return None
+            return False
         if isinstance(read, DirectAnswer):
-            await self._say(read.text, self._model.label)
-            return self._ended("done")
+            await self._writer.commit(*self._spoken(read.text, self._model.label))
+            return True
         if isinstance(read, Plan):
             await self._propose(read)
         else:
             thought = Thought(turn=self._turn, message=_message_id(), text=safe(read.why))
             await self._to_planner(plan_continues(read.why), thought)
-        return None
-
-    def _scope(self) -> PlanConstraints:
-        phases, tasks = self._progress.numbered()
-        return PlanConstraints(self._plans.offer(), frozenset(self._progress.done()), phases, tasks)
+        return False
 
     async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
         writer = TurnWriter(self._host, self._turn, PLANNER_PATH)
@@ -196,8 +185,15 @@ class _OrchestratedTurn:
             calls=self._limits.calls,
             replaces=former.event.plan if former else "",
             why=safe(_why(former), limit=2_000) if former else safe(""),
+            expires=self._plans.expires() if asks else 0.0,
         )
-        approved = PlanDecided(plan=ident, turn=self._turn, verdict="approved", decider="policy")
+        approved = PlanDecided(
+            plan=ident,
+            turn=self._turn,
+            verdict="approved",
+            decider="policy",
+            digest=proposed.digest,
+        )
         await self._writer.commit(proposed, *([] if asks else [approved]))
 
     async def _decide(self, record: PlanRecord | None) -> None:
@@ -205,7 +201,7 @@ class _OrchestratedTurn:
             raise TurnStopped(
                 "failed", "the plan of this turn cannot be read any more", "send the message again"
             )
-        with self._meter.paused():
+        with self.meter.paused():
             await self._plans.decided(record.event.plan)
 
     async def _refused(self, record: PlanRecord, verdict: PlanDecided) -> None:
@@ -216,11 +212,13 @@ class _OrchestratedTurn:
                 "the plan needs an approval, and nobody is there to give it; nothing was done",
                 'set plan = "allow" under [policy], or use the app',
             )
+        if _expired(record):
+            raise _nobody_decided()
         if verdict.verdict == "withdrawn":
             raise TurnStopped("stopped", "stopped by you")
         if not verdict.feedback.strip():
             raise TurnStopped("stopped", "you rejected the plan")
-        if self._progress.rejections >= self._policy.max_rejections:
+        if self._progress.rejections >= self._settings.max_rejections:
             raise TurnStopped(
                 "limit", f"{self._progress.rejections} plans were rejected", "say how to continue"
             )
@@ -231,18 +229,15 @@ class _OrchestratedTurn:
     async def _carry_out(self, record: PlanRecord) -> None:
         """Carry out the phases until the plan is over or the planner must be asked."""
         await self._take_over(record)
+        said = [message.text for message in self._host.history() if message.role == "user"]
         runner = TaskRunner(
-            PlanTurnContext(
-                writer=self._writer,
-                model=self._model,
-                turn=self._turn,
-                policy=self._policy,
-                progress=self._progress,
-                meter=self._meter,
-                offer=self._plans.offer,
-                request=self._request(),
-                parallel=self._limits.parallel,
-            )
+            writer=self._writer,
+            model=self._model,
+            settings=self._settings,
+            plans=self._plans,
+            meter=self.meter,
+            request=said[-1] if said else "",
+            parallel=self._limits.parallel,
         )
         left = record.of("waiting", "running")
         await self._plans.settled(frozenset(tool for one in left for tool in one.task.tools))
@@ -263,7 +258,6 @@ class _OrchestratedTurn:
                 raise RuntimeError("the plan stands still")
 
     async def _leave_out(self, record: PlanRecord) -> None:
-        """Skip the tasks that depend on a task that failed or was skipped."""
         lost = {one.task.id: one for one in record.of("failed", "skipped", "stopped")}
         events: list[AnyEvent] = []
         # Tasks of a phase may depend on each other in any order.
@@ -291,64 +285,59 @@ class _OrchestratedTurn:
 
     # --- the end --------------------------------------------------------------------------------
 
-    async def _report(self, record: PlanRecord) -> TurnEnded:
+    async def _report(self) -> TurnStopped | None:
         """Ask the model for the final report. Without one, show a plain report of our own."""
         tasks = self._all_tasks()
         request = report_request(tasks, self._progress.histories)
         scope = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
-        policy = replace(
-            self._policy,
-            system=reporter_system(self._policy.system_prompt),
+        settings = replace(
+            self._settings,
+            system=reporter_system(self._settings.system_prompt),
             purpose="report",
-            admit=self._meter.admit,
+            admit=self.meter.admit,
         )
-        client = ModelClient(TurnWriter(scope, self._turn), self._model, policy, lambda _calls: None)
-        self._client = client
+        self._client = ModelClient(TurnWriter(scope, self._turn), self._model, settings)
         try:
-            await client.ask(())
+            await self._client.ask(())
         except (ModelError, TurnStopped) as error:
-            await self._say(plain_report(tasks, self._progress.histories), OURS)
+            await self._writer.commit(*self._spoken(plain_report(tasks, self._progress.histories), OURS))
             if isinstance(error, TurnStopped) and error.status == "limit":
-                return self._ended(error.status, error.reason, error.todo, error.limit)
+                return error
             what = error.what if isinstance(error, ModelError) else error.reason
-            return self._ended("failed", f"the model could not write the final report: {what}")
+            return TurnStopped("failed", f"the model could not write the final report: {what}")
         finally:
             self._client = None
         return self._outcome()
 
-    def _answered(self) -> bool:
-        """Whether the answer is written down, but not yet the end of the turn."""
-        history = self._host.history()
-        return bool(history) and history[-1].role == "assistant"
-
-    def _outcome(self) -> TurnEnded:
+    def _outcome(self) -> TurnStopped | None:
         """Return how a turn ended whose answer is written down."""
         last = self._progress.last
         if last is None:
-            return self._ended("done")
+            return None
+        if _expired(last):
+            return _nobody_decided()
         if last.ended is None or last.of("stopped"):
-            return self._ended("stopped", (last.ended.reason if last.ended else "") or "stopped by you")
+            return TurnStopped("stopped", (last.ended.reason if last.ended else "") or "stopped by you")
         if lost := last.of("failed", "skipped"):
             were = "was" if len(lost) == 1 else "were"
-            return self._ended(
-                "failed", f"{len(lost)} of {len(last.tasks)} tasks {were} not done: {_titles(lost)}"
-            )
+            what = f"{len(lost)} of {len(last.tasks)} tasks {were} not done: {_titles(lost)}"
+            return TurnStopped("failed", what)
         # A later plan reached this in another way; the failure is reported nevertheless.
         former = [one for one in self._progress.plans.values() if one.approved and one is not last]
         around = [task for record in former for task in record.of("failed")]
         if around:
-            return self._ended("done", f"a new plan replaced what failed: {_titles(around)}")
-        return self._ended("done")
+            return TurnStopped("done", f"a new plan replaced what failed: {_titles(around)}")
+        return None
 
-    async def _stopped(self) -> TurnEnded:
-        """Close what Esc left open. Raises `CancelledError` if the host is parked."""
+    async def stopped(self) -> TurnStopped:
+        """Close what Esc left open; return why. Raises `CancelledError` if the host is parked."""
         if (record := self._progress.open) is not None:
             await self._plans.withdraw(record.event.plan)
         said = self._client.last_words() if self._client is not None else []
-        return await self._closed(self._meter.late() or TurnStopped("stopped", "stopped by you"), said)
+        return await self._closed(self.meter.late() or TurnStopped("stopped", "stopped by you"), said)
 
-    async def _closed(self, over: TurnStopped, said: Sequence[AnyEvent] = ()) -> TurnEnded:
-        """End the plan, report in the conversation what was done, and return how the turn ended."""
+    async def _closed(self, over: TurnStopped, said: Sequence[AnyEvent] = ()) -> TurnStopped:
+        """End the plan, and report in the conversation what was done; return `over`."""
         reason = over.reason
         events: list[AnyEvent] = list(said)
         record = self._progress.running
@@ -364,12 +353,10 @@ class _OrchestratedTurn:
             ]
             told = plain_report(tasks, self._progress.histories)
             events += self._spoken(f"{told}\n\nThe turn ended: {reason}", OURS)
+        elif _expired(self._progress.last):
+            events += self._spoken(EXPIRED, OURS)
         await self._writer.commit(*events, last=True)
-        return self._ended(over.status, reason, over.todo, over.limit)
-
-    async def _say(self, text: str, label: str) -> None:
-        """Add an answer to the conversation and show it."""
-        await self._writer.commit(*self._spoken(text, label))
+        return over
 
     def _spoken(self, text: str, label: str) -> list[AnyEvent]:
         answer = Answer(turn=self._turn, message=_message_id(), text=safe(text), label=safe_line(label))
@@ -379,21 +366,17 @@ class _OrchestratedTurn:
         approved = [record for record in self._progress.plans.values() if record.approved]
         return [one for record in approved for one in record.tasks.values()]
 
-    def _request(self) -> str:
-        said = [message.text for message in self._host.history() if message.role == "user"]
-        return said[-1] if said else ""
 
-    def _ended(
-        self, status: TurnStatus, reason: str = "", todo: str = "", limit: TurnLimit = ""
-    ) -> TurnEnded:
-        return TurnEnded(
-            turn=self._turn,
-            status=status,
-            reason=safe(reason, limit=1_000),
-            todo=safe(todo, limit=1_000),
-            steps=self._meter.requests,
-            limit=limit,
-        )
+def _expired(record: PlanRecord | None) -> bool:
+    return record is not None and record.verdict is not None and record.verdict.decider == "timeout"
+
+
+def _nobody_decided() -> TurnStopped:
+    return TurnStopped(
+        "limit",
+        "nobody decided on the plan in time; nothing of it was done",
+        f"{GO_ON} to plan again; expire_after under [policy] is the time",
+    )
 
 
 def _plan_ended(record: PlanRecord, reason: str = "", skipped: int = 0) -> PlanEnded:

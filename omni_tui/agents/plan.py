@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from omni_tui.models.base import ToolSpec
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.plan import PlanPhase, PlanProposed, PlanTask
 from omni_tui.security.text import exact_json, safe, safe_line
+from omni_tui.tools.tool_names import model_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,15 @@ class PlannedTask:
     tools: tuple[str, ...]
     after: tuple[str, ...]
 
+    def model_names(self) -> dict[str, str]:
+        """Return its tools by the names that a model is given."""
+        return {
+            model_name(server, tool.removeprefix(f"{server}/")): tool
+            for tool in self.tools
+            for server in self.servers
+            if tool.startswith(f"{server}/")
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
@@ -62,15 +71,12 @@ class Plan:
 
     def to_json(self) -> JsonText:
         """Return the exact plan, as `PlanProposed.plan_json` has it."""
-        return exact_json(
-            {
-                "analysis": self.analysis,
-                "phases": [
-                    {"title": phase.title, "tasks": [_task_json(task) for task in phase.tasks]}
-                    for phase in self.phases
-                ],
-            }
-        )
+        plan = asdict(self)
+        for phase in plan["phases"]:
+            del phase["id"]
+            for task in phase["tasks"]:
+                del task["agent"]
+        return exact_json(plan)
 
     def shown(self) -> tuple[PlanPhase, ...]:
         """Return the phases as they are shown."""
@@ -103,17 +109,6 @@ def plan_of(event: PlanProposed) -> Plan:
         )
         phases.append(PlannedPhase(shown.id, exact["title"], tasks))
     return Plan(value["analysis"], tuple(phases))
-
-
-def _task_json(task: PlannedTask) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "title": task.title,
-        "goal": task.goal,
-        "servers": list(task.servers),
-        "tools": list(task.tools),
-        "after": list(task.after),
-    }
 
 
 def _shown(task: PlannedTask) -> PlanTask:

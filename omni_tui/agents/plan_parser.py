@@ -1,19 +1,21 @@
 """Reads plans strictly from what a model or a person wrote, and checks them against the tools.
 
-Pure functions. The ids of tasks in a draft are the writer's; the ids and agent paths of a plan are
-ours.
+The ids of tasks in a draft are the writer's; the ids and agent paths of a plan are ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from omni_tui.agents.plan import Plan, PlannableTools, PlannedPhase, PlannedTask
+from omni_tui.models.text_react import fenced_blocks
 from omni_tui.security.text import strip_invisible
 
 MAX_PHASES = 8
@@ -30,7 +32,7 @@ _PLAN_KEYS = {"analysis", "phases"}
 _PHASE_KEYS = {"title", "tasks"}
 _TASK_KEYS = {"id", "title", "goal", "servers", "tools", "after"}
 _ANSWERS = {"phases", "answer", "go_on"}
-_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]*)")
+_FENCES = ("", "json", "json5", "jsonc")
 _THINKING = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 _START = re.compile(r'\{\s*"')
@@ -109,11 +111,15 @@ def _object(text: str) -> dict[str, Any]:
         return _strict(text)
     except InvalidPlan as error:
         fenced: list[str] = []
-        for said in _said(text):
-            fenced = list(_fenced(said))
-            for found in (_decoded(fenced), _embedded(said)):
-                if (only := _only(list(found))) is not None:
-                    return only
+        for part in _parts(text):
+            fenced = [each.body for each in fenced_blocks(part) if each.closed and each.info in _FENCES]
+            for found in (list(_decoded(fenced)), list(_embedded(part))):
+                if any(each != found[0] for each in found):
+                    raise InvalidPlan(
+                        f"there are {len(found)} different answers in it; answer with one JSON object"
+                    ) from None
+                if found:
+                    return found[0]
         if len(fenced) == 1:
             return _strict(fenced[0])
         raise error
@@ -131,24 +137,7 @@ def _strict(body: str) -> dict[str, Any]:
     return value
 
 
-def _fenced(text: str) -> Iterator[str]:
-    """Yield the contents of fences that may hold JSON."""
-    inside: list[str] | None = None
-    marks, wanted = "", False
-    for line in text.splitlines():
-        bare = line.strip()
-        if inside is None and (opening := _FENCE.fullmatch(bare)):
-            inside, marks = [], opening["marks"]
-            wanted = opening["info"].lower() in ("", "json", "json5", "jsonc")
-        elif inside is not None and bare == marks:
-            if wanted:
-                yield "\n".join(inside)
-            inside = None
-        elif inside is not None:
-            inside.append(line)
-
-
-def _said(text: str) -> Iterator[str]:
+def _parts(text: str) -> Iterator[str]:
     """Yield the parts of a text that may be the answer: after the thinking, then the whole text."""
     opening = _THINKING.match(text)
     endings = [match.end() for match in _THOUGHT.finditer(text)]
@@ -164,12 +153,9 @@ def _said(text: str) -> Iterator[str]:
 def _decoded(bodies: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the objects among these texts that are an answer."""
     for body in bodies:
-        try:
-            value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and value.keys() & _ANSWERS:
-            yield value
+        with contextlib.suppress(InvalidPlan):
+            if (value := _strict(body)).keys() & _ANSWERS:
+                yield value
 
 
 def _embedded(text: str) -> Iterator[dict[str, Any]]:
@@ -187,13 +173,6 @@ def _embedded(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict) and value.keys() & _ANSWERS:
             yield value
-
-
-def _only(found: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the one object among those found, None if there is none. Raises `InvalidPlan` for several."""
-    if any(each != found[0] for each in found):
-        raise InvalidPlan(f"there are {len(found)} different answers in it; answer with one JSON object")
-    return found[0] if found else None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -216,9 +195,10 @@ def _plan(value: dict[str, Any], scope: PlanConstraints) -> Plan:
         raise InvalidPlan(*problems)
     analysis = _clean(value["analysis"])
     drafts = [task for phase in value["phases"] for task in phase["tasks"]]
-    names = [_name(task, at) for at, task in enumerate(drafts, 1)]
+    names = [str(task.get("id") or "").strip() or f"#{at}" for at, task in enumerate(drafts, 1)]
     problems = [
         *_size_problems(analysis, value["phases"], drafts),
+        *_text_problems(drafts),
         *_name_problems(names, scope),
         *_tool_problems(drafts, names, scope),
         *_order_problems(value["phases"], names, scope),
@@ -289,14 +269,13 @@ def _size_problems(analysis: str, phases: list[Any], drafts: list[Any]) -> Itera
             yield f"phase {number} has {len(phase['tasks'])} tasks; {MAX_IN_PHASE} at most"
         if not 0 < len(_clean(phase["title"])) <= MAX_TITLE:
             yield f"the title of phase {number} must have 1 to {MAX_TITLE} characters"
+
+
+def _text_problems(drafts: list[Any]) -> Iterator[str]:
     for at, task in enumerate(drafts, 1):
-        yield from _text_problems(task, at)
-
-
-def _text_problems(task: dict[str, Any], at: int) -> Iterator[str]:
-    for key, limit in (("title", MAX_TITLE), ("goal", MAX_TEXT)):
-        if not 0 < len(_clean(task[key])) <= limit:
-            yield f"`{key}` of task {at} must have 1 to {limit} characters"
+        for key, limit in (("title", MAX_TITLE), ("goal", MAX_TEXT)):
+            if not 0 < len(_clean(task[key])) <= limit:
+                yield f"`{key}` of task {at} must have 1 to {limit} characters"
 
 
 def _name_problems(names: list[str], scope: PlanConstraints) -> Iterator[str]:
@@ -346,28 +325,14 @@ def _order_problems(phases: list[Any], names: list[str], scope: PlanConstraints)
 
 def find_cycle(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return names that depend on each other in a circle, the first one again at the end; () if none do."""
-    over: set[str] = set()
-    for start in after:
-        path: list[str] = [start]
-        branches = [iter(after[start])]
-        while branches and start not in over:
-            following = next(branches[-1], None)
-            if following is None:
-                over.add(path.pop())
-                branches.pop()
-            elif following in path:
-                return (*path[path.index(following) :], following)
-            elif following in after and following not in over:
-                path.append(following)
-                branches.append(iter(after[following]))
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
     return ()
 
 
 # --- numbering --------------------------------------------------------------------------------
-
-
-def _name(task: Mapping[str, Any], at: int) -> str:
-    return str(task.get("id") or "").strip() or f"#{at}"
 
 
 def _numbered(phases: list[Any], names: list[str], scope: PlanConstraints) -> Iterator[PlannedPhase]:

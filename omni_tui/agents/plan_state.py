@@ -96,8 +96,7 @@ class PlanState:
     @property
     def open(self) -> PlanRecord | None:
         """The plan that waits for a verdict."""
-        last = self.last
-        return last if last is not None and last.verdict is None else None
+        return self.last if self.last is not None and self.last.verdict is None else None
 
     @property
     def rejections(self) -> int:
@@ -107,12 +106,7 @@ class PlanState:
 
     def done(self) -> dict[str, TaskRecord]:
         """Return the tasks that are done, of all plans, by id."""
-        return {
-            ident: task
-            for record in self.plans.values()
-            for ident, task in record.tasks.items()
-            if task.state == "done"
-        }
+        return {task.task.id: task for record in self.plans.values() for task in record.of("done")}
 
     def numbered(self) -> tuple[int, int]:
         """Return how many phases and tasks the approved plans have; later plans count on."""
@@ -131,7 +125,9 @@ class PlanState:
             if event.agent == PLANNER_PATH:
                 self._planner(message)
         elif isinstance(event, PlanProposed):
-            self._proposed(event)
+            plan = plan_of(event)
+            self.plans[event.plan] = PlanRecord(event, plan, {t.id: TaskRecord(t) for t in plan.tasks})
+            self.asked, self.repairs = "", 0
         elif isinstance(event, PlanDecided) and event.plan in self.plans:
             self.plans[event.plan].verdict = event
         elif isinstance(event, PlanTaskChanged):
@@ -151,12 +147,6 @@ class PlanState:
             if failed := _FAILED.match(message.text):
                 self.considered.update(failed["ids"].split(", "))
                 self.replans += 1
-
-    def _proposed(self, event: PlanProposed) -> None:
-        plan = plan_of(event)
-        tasks = {task.id: TaskRecord(task) for task in plan.tasks}
-        self.plans[event.plan] = PlanRecord(event, plan, tasks)
-        self.asked, self.repairs = "", 0
 
     def _changed(self, event: PlanTaskChanged) -> None:
         record = self.plans.get(event.plan)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from omni_tui.agents.agent_host import AgentHost
 from omni_tui.agents.model_client import ModelClient
-from omni_tui.agents.tool_call_runner import ToolCallRunner, cancelled_results
-from omni_tui.agents.turn_limits import ChatPolicy
-from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
+from omni_tui.agents.tool_call_runner import ToolCallRunner
+from omni_tui.agents.turn_limits import TurnSettings
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter, run_to_end, turn_ended
 from omni_tui.models.base import Model, ModelError, Reply
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.message_history import last_calls, unanswered
+from omni_tui.models.message_history import last_calls, missing_result, unanswered
 from omni_tui.protocol.conversation import StepTaken
-from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
-from omni_tui.security.text import safe
-
-logger = logging.getLogger(__name__)
+from omni_tui.protocol.events import TurnEnded
 
 
 async def run_turn(
@@ -25,7 +21,7 @@ async def run_turn(
     model: Model,
     *,
     turn: str,
-    policy: ChatPolicy | None = None,
+    settings: TurnSettings | None = None,
     resume: bool = False,
     agent: str = "root",
 ) -> TurnEnded:
@@ -36,112 +32,82 @@ async def run_turn(
     call gets its one result, and the turn ends as "stopped". Only the `CancelledError` of a parked host
     is raised; nothing more was written then, and the turn can be continued.
     """
-    return await _Turn(host, model, turn, policy or ChatPolicy(), agent).run(resume)
+    work = _Turn(host, model, turn, settings or TurnSettings(), agent)
+    over = await run_to_end(turn, work.loop(resume), work.stopped)
+    return turn_ended(turn, work.client.asked, over)
 
 
 class _Turn:
-    def __init__(self, host: AgentHost, model: Model, turn: str, policy: ChatPolicy, agent: str) -> None:
+    def __init__(
+        self, host: AgentHost, model: Model, turn: str, settings: TurnSettings, agent: str
+    ) -> None:
         self._host = host
         self._turn = turn
-        self._policy = policy
+        self._settings = settings
         self._began = asyncio.get_running_loop().time()
         self._writer = TurnWriter(host, turn, agent)
-        self._calls = ToolCallRunner(self._writer, policy)
-        self._client = ModelClient(self._writer, model, policy, self._calls.expect)
+        self._calls = ToolCallRunner(self._writer, settings)
+        self.client = ModelClient(self._writer, model, settings, self._calls.expect)
 
-    async def run(self, resume: bool) -> TurnEnded:
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
+    async def loop(self, resume: bool) -> TurnStopped | None:
+        """Work until the turn is over; return why, None if it is done."""
         try:
-            try:
-                return await self._loop(resume)
-            except TurnStopped as over:
-                return self._ended(over.status, over.reason, over.todo, over.limit)
-            except ModelError as error:
-                await self._writer.commit(*self._client.last_words())
-                return self._ended("failed", error.what, error.todo)
-        except asyncio.CancelledError:
-            await self._stopped()
-            # The cancellation is done; the rest of this task is not cancelled.
-            while task and task.cancelling() > before:
-                task.uncancel()
-            if self._policy.late is not None and (late := self._policy.late()) is not None:
-                return self._ended(late.status, late.reason, late.todo, late.limit)
-            return self._ended("stopped", "stopped by you")
-        except Exception as error:
-            logger.exception("turn %s broke", self._turn)
-            return self._ended(
-                "failed",
-                f"something went wrong inside Omni TUI: {type(error).__name__}",
-                "the log has the details",
-            )
+            return await self._steps(resume)
+        except TurnStopped as over:
+            return over
+        except ModelError as error:
+            await self._writer.commit(*self.client.last_words())
+            return TurnStopped("failed", error.what, error.todo)
 
-    async def _loop(self, resume: bool) -> TurnEnded:
+    async def _steps(self, resume: bool) -> TurnStopped | None:
         history = self._host.history()
         step = self._host.steps(self._turn)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
-            return self._ended("done")  # It was answered, only the end is missing.
+            return None  # It was answered, only the end is missing.
         if resume and (calls := unanswered(history)):
             self._calls.expect(calls, answer=last_calls(history))
             await self._calls.run(step, None)
-        while step < self._policy.max_steps:
+        while step < self._settings.max_steps:
             step += 1
-            self._tell_step(step)
+            self._show_step(step)
             tools = self._host.tools()
-            reply = await self._client.ask(tools)
+            reply = await self.client.ask(tools)
             if not reply.message.calls:
-                return self._answered(reply)
+                return _cut_off(reply)
             await self._calls.run(step, tools)
             await self._host.add_messages(self._turn)
-        return self._ended(
-            "limit",
-            f"the agent used all {self._policy.max_steps} steps of this turn",
-            f"{GO_ON} to let it continue",
-            "steps",
-        )
+        what = f"the agent used all {self._settings.max_steps} steps of this turn"
+        return TurnStopped("limit", what, f"{GO_ON} to let it continue", "steps")
 
-    def _tell_step(self, step: int) -> None:
+    def _show_step(self, step: int) -> None:
         event = StepTaken(
             turn=self._turn,
             step=step,
-            max_steps=self._policy.max_steps,
+            max_steps=self._settings.max_steps,
             elapsed_s=asyncio.get_running_loop().time() - self._began,
-            max_s=self._policy.max_seconds,
+            max_s=self._settings.max_seconds,
             agent=self._writer.agent,
         )
         self._host.live(event)
 
-    def _answered(self, reply: Reply) -> TurnEnded:
-        if reply.finish == "length":
-            reason = "the answer reached the model's output limit"
-            return self._ended("limit", reason, f"{GO_ON}, or raise max_tokens under [model]", "output")
-        if reply.finish == "window":
-            return self._ended(
-                "limit",
-                "the model's window was full before its answer was finished",
-                "begin a new session, or choose a model with a larger window",
-                "output",
-            )
-        if reply.finish == "filtered":
-            return self._ended(
-                "failed", "the provider's content filter cut the answer", "ask in other words"
-            )
-        return self._ended("done")
-
-    async def _stopped(self) -> None:
-        """Close what Esc left open. Raises `CancelledError` if the host is parked."""
+    async def stopped(self) -> TurnStopped:
+        """Close what Esc left open; return why. Raises `CancelledError` if the host is parked."""
         calls = self._calls.last_words()
-        events = [*self._client.last_words(), *cancelled_results(calls, self._writer)]
-        await self._writer.commit(*events, last=True)
+        results = [self._writer.message(missing_result(call, "cancelled")) for call in calls]
+        await self._writer.commit(*self.client.last_words(), *results, last=True)
+        late = self._settings.late() if self._settings.late is not None else None
+        return late or TurnStopped("stopped", "stopped by you")
 
-    def _ended(
-        self, status: TurnStatus, reason: str = "", todo: str = "", limit: TurnLimit = ""
-    ) -> TurnEnded:
-        return TurnEnded(
-            turn=self._turn,
-            status=status,
-            reason=safe(reason, limit=1_000),
-            todo=safe(todo, limit=1_000),
-            steps=self._client.asked,
-            limit=limit,
-        )
+
+def _cut_off(reply: Reply) -> TurnStopped | None:
+    """Return why a turn stops after an answer that is not finished, None if it is."""
+    if reply.finish == "length":
+        what = "the answer reached the model's output limit"
+        return TurnStopped("limit", what, f"{GO_ON}, or raise max_tokens under [model]", "output")
+    if reply.finish == "window":
+        what = "the model's window was full before its answer was finished"
+        todo = "begin a new session, or choose a model with a larger window"
+        return TurnStopped("limit", what, todo, "output")
+    if reply.finish == "filtered":
+        return TurnStopped("failed", "the provider's content filter cut the answer", "ask in other words")
+    return None

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from omni_tui.agents.system_prompt import system_prompt
-from omni_tui.agents.turn_limits import ChatPolicy
+from omni_tui.agents.turn_limits import TurnSettings
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import (
     Message,
@@ -40,44 +40,42 @@ _ASK_SHARE = 0.6
 class RequestBuilder:
     """Builds the requests of one turn of an agent."""
 
-    def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
+    def __init__(self, writer: TurnWriter, settings: TurnSettings) -> None:
         self._writer = writer
-        self._policy = policy
-        words = policy.system or system_prompt(policy.system_prompt, policy.instructions, goal=policy.goal)
+        self._settings = settings
+        words = settings.system or system_prompt(
+            settings.system_prompt, settings.instructions, goal=settings.goal
+        )
         self._system = Message(role="system", text=words)
-        self._window = writer.host.window(writer.agent)
+        self.window = writer.host.window(writer.agent)
 
     async def request(self, model: Model, tools: tuple[ToolSpec, ...]) -> ModelRequest:
         """Return the next request, and show what it contains. Raises `ModelError`."""
         if isinstance(model, WindowFinder):
             await model.look_up_window()
-        window, history = self._window, self._writer.host.history()
+        window, history = self.window, self._writer.host.history()
         window.update(model, history)
         offered = await self._offered(model, tools, history)
         fitted = window.fit(model, self._system, offered)
         if fitted.missing:
             await self._summarise(model, fitted.missing)
             fitted = window.fit(model, self._system, offered)
-        self._writer.host.live(self._told(model, fitted, len(offered), len(tools)))
-        return window.request(self._system, offered, self._policy.purpose)
-
-    def overflowed(self, model: Model, window: int | None = None) -> None:
-        """Note that the provider refused the last request as too long; `window`: what it says it takes."""
-        self._window.overflowed(model, window)
+        self._writer.host.live(self._contents(model, fitted, len(offered), len(tools)))
+        return window.request(self._system, offered, self._settings.purpose)
 
     async def _offered(
         self, model: Model, tools: tuple[ToolSpec, ...], history: Sequence[Message]
     ) -> tuple[ToolSpec, ...]:
-        window, offering = self._window, self._window.offering
-        if len(tools) > self._policy.offered and offering.index.fresh(tools) > _MANY:
+        window, offering = self.window, self.window.offering
+        if len(tools) > self._settings.offered and offering.index.fresh(tools) > _MANY:
             # Reading thousands of descriptions would block the event loop.
             await asyncio.to_thread(offering.index.update, tools)
         limit = window.limit(model)
         offered = offering.choose(
             tools,
             history,
-            limit=self._policy.offered,
-            pinned=self._policy.pinned,
+            limit=self._settings.offered,
+            pinned=self._settings.pinned,
             room=limit // 2 if limit is not None else None,
             cost=lambda tool: window.cost(model, tool),
         )
@@ -87,7 +85,7 @@ class RequestBuilder:
 
     async def _summarise(self, model: Model, missing: list[Message]) -> None:
         """Summarise what is left out, by the model or else by rules, and journal the summary."""
-        before = self._window.summary()
+        before = self.window.summary()
         earlier = before.text if before is not None else ""
         what = (
             f"Summarising {len(missing)} older messages, so that the conversation fits the model's window."
@@ -96,7 +94,7 @@ class RequestBuilder:
         text, usage, reason = await self._ask(model, missing, earlier)
         by_model = not reason
         # Shown and journalled exactly as the model gets it.
-        summary = self._window.summarised(model, safe(text or digest(missing, earlier)), by_model=by_model)
+        summary = self.window.summarised(model, safe(text or digest(missing, earlier)), by_model=by_model)
         turn, agent = self._writer.turn, self._writer.agent
         events: list[AnyEvent] = [
             ContextSummarised(
@@ -110,20 +108,21 @@ class RequestBuilder:
             )
         ]
         if usage is not None:
-            events.append(UsageChanged(turn=turn, usage=usage, agent=agent))
+            name = safe_line(model.name)
+            events.append(UsageChanged(turn=turn, usage=usage, agent=agent, model=name))
         await self._writer.commit(*events)
 
     async def _ask(
         self, model: Model, missing: list[Message], earlier: str
     ) -> tuple[str, Usage | None, str]:
         """Return the model's summary, what it used, and why there is none."""
-        limit = self._window.limit(model)
+        limit = self.window.limit(model)
         room = min(_ASK_LIMIT, limit * 2) if limit is not None else _ASK_LIMIT
         request = summary_request(missing, earlier, room)
         while limit is not None and room > _ASK_LEAST and model.count(request) > limit * _ASK_SHARE:
             room //= 2  # Some scripts have fewer than four characters to a token.
             request = summary_request(missing, earlier, room)
-        budget, hold = self._policy.budget, 0
+        budget, hold = self._settings.budget, 0
         if budget is not None:
             try:
                 hold = budget.hold(self._writer.turn, model.name, forecast(model, request))
@@ -167,10 +166,10 @@ class RequestBuilder:
             usage = Usage(input=estimate(request.messages), output=said, estimated=True)
         return text, usage, reason or ("" if text else "the model's summary was empty")
 
-    # --- what is told ---------------------------------------------------------------------------
+    # --- what is shown --------------------------------------------------------------------------
 
-    def _told(self, model: Model, fitted: FittedRequest, offered: int, tools: int) -> ContextChanged:
-        summary = self._window.used()
+    def _contents(self, model: Model, fitted: FittedRequest, offered: int, tools: int) -> ContextChanged:
+        summary = self.window.used()
         return ContextChanged(
             turn=self._writer.turn,
             agent=self._writer.agent,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from omni_tui.agents.agent_host import AgentScope
+from omni_tui.agents.agent_host import AgentScope, PlanHost
 from omni_tui.agents.model_client import CUT_NOTE
 from omni_tui.agents.plan import PlannableTools, PlannedPhase, PlannedTask
-from omni_tui.agents.plan_prompts import SUMMARY_LIMIT, worker_goal, worker_retry, worker_system
-from omni_tui.agents.plan_state import OVER, PlanRecord, PlanState, TaskRecord
+from omni_tui.agents.plan_prompts import SUMMARY_LIMIT, worker_retry, worker_system
+from omni_tui.agents.plan_state import OVER, PlanRecord, TaskRecord
 from omni_tui.agents.react import run_turn
-from omni_tui.agents.turn_limits import ChatPolicy, TurnMeter
+from omni_tui.agents.turn_limits import TurnMeter, TurnSettings
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import TASK_FAILED, Message, Model
 from omni_tui.protocol.events import TurnEnded
 from omni_tui.protocol.plan import PlanTaskChanged, PlanTaskState
 from omni_tui.security.text import safe
-from omni_tui.tools.tool_names import model_name
 
 logger = logging.getLogger(__name__)
 
@@ -31,26 +30,28 @@ _REASON = 400
 _REFUSED = {"rejected", "denied", "withheld"}
 
 
-@dataclass(frozen=True, slots=True)
-class PlanTurnContext:
-    """What the agents of a turn share. `request` is what the person asked for."""
-
-    writer: TurnWriter
-    model: Model
-    turn: str
-    policy: ChatPolicy
-    progress: PlanState
-    meter: TurnMeter
-    offer: Callable[[], PlannableTools]
-    request: str
-    parallel: int
-
-
 class TaskRunner:
-    """Runs the agents of the tasks of a plan."""
+    """Runs the agents of a plan, `parallel` at a time. `request` is what the person asked for."""
 
-    def __init__(self, context: PlanTurnContext) -> None:
-        self._context = context
+    def __init__(
+        self,
+        *,
+        writer: TurnWriter,
+        model: Model,
+        settings: TurnSettings,
+        plans: PlanHost,
+        meter: TurnMeter,
+        request: str,
+        parallel: int,
+    ) -> None:
+        self._writer = writer
+        self._model = model
+        self._settings = settings
+        self._plans = plans
+        self._progress = plans.progress
+        self._meter = meter
+        self._request = request
+        self._parallel = parallel
         self._running: dict[asyncio.Task[TurnEnded], tuple[PlanRecord, str]] = {}
 
     async def phase(self, record: PlanRecord, phase: PlannedPhase) -> None:
@@ -75,7 +76,7 @@ class TaskRunner:
         for task in self._running:
             task.cancel()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._context.policy.stop_grace_s + 1.0
+        deadline = loop.time() + self._settings.stop_grace_s + 1.0
         while left := [task for task in self._running if not task.done()]:
             if (wait := deadline - loop.time()) <= 0:
                 logger.error("%d agents did not stop", len(left))
@@ -94,30 +95,26 @@ class TaskRunner:
     async def _begin(self, record: PlanRecord, phase: PlannedPhase) -> None:
         busy = {ident for _, ident in self._running.values()}
         for task in phase.tasks:
-            if len(self._running) >= self._context.parallel:
+            if len(self._running) >= self._parallel:
                 return
             one = record.tasks[task.id]
-            if one.state in OVER or task.id in busy or not self._ready(task):
+            ready = self._progress.done().keys() >= set(task.after)
+            if one.state in OVER or task.id in busy or not ready:
                 continue
             resume = one.state == "running"
             if not resume:
-                await self._start(record, one, worker_goal(task), attempt=1)
+                await self._start(record, one, Message("user", task.goal), attempt=1)
             self._spawn(record, one, resume=resume)
-
-    def _ready(self, task: PlannedTask) -> bool:
-        done = self._context.progress.done()
-        return all(other in done for other in task.after)
 
     async def _start(
         self, record: PlanRecord, one: TaskRecord, message: Message, attempt: int, failed: str = ""
     ) -> None:
         """Write down that an attempt begins, with the request to its agent."""
-        context = self._context
         events = [_changed(record, one, "failed", attempt - 1, reason=failed)] if failed else []
-        await context.writer.commit(
+        await self._writer.commit(
             *events,
             _changed(record, one, "running", attempt),
-            TurnWriter(context.writer.host, context.turn, one.task.agent).message(message),
+            TurnWriter(self._writer.host, self._writer.turn, one.task.agent).message(message),
         )
 
     def _spawn(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> None:
@@ -126,41 +123,29 @@ class TaskRunner:
         self._running[task] = (record, one.task.id)
 
     async def _work(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> TurnEnded:
-        context, task = self._context, one.task
+        task, settings = one.task, self._settings
         scope = AgentScope(
-            context.writer.host,
+            self._writer.host,
             task.agent,
-            lambda: context.progress.histories.get(task.agent, ()),
-            lambda: allotted(task, context.offer()),
+            lambda: self._progress.histories.get(task.agent, ()),
+            lambda: allotted(task, self._plans.offer()),
         )
-        policy = replace(
-            context.policy,
-            system=worker_system(
-                task,
-                context.request,
-                self._before(record, task),
-                context.policy.system_prompt,
-                context.policy.instructions,
-            ),
-            purpose="task",
-            scope=_SCOPE,
-            admit=context.meter.admit,
-        )
+        results = self._before(record, task)
+        system = worker_system(task, self._request, results, settings.system_prompt, settings.instructions)
+        settings = replace(settings, system=system, purpose="task", scope=_SCOPE, admit=self._meter.admit)
         return await run_turn(
-            scope, context.model, turn=context.turn, policy=policy, resume=resume, agent=task.agent
+            scope, self._model, turn=self._writer.turn, settings=settings, resume=resume, agent=task.agent
         )
 
     def _before(self, record: PlanRecord, task: PlannedTask) -> list[TaskRecord]:
         """Return the results that a task is given: of the tasks it depends on, or of the phase before."""
-        done = self._context.progress.done()
-        if task.after:
-            return [done[other] for other in task.after if other in done]
-        former: Sequence[PlannedTask] = ()
-        for phase in record.plan.phases:
-            if task in phase.tasks:
-                break
-            former = phase.tasks
-        return [done[other.id] for other in former if other.id in done]
+        before: Sequence[str] = task.after
+        if not before:
+            phases = record.plan.phases
+            at = next(at for at, phase in enumerate(phases) if task in phase.tasks)
+            before = [other.id for other in phases[at - 1].tasks] if at else ()
+        done = self._progress.done()
+        return [done[other] for other in before if other in done]
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -179,23 +164,21 @@ class TaskRunner:
         shared = ended.limit in ("requests", "time", "budget")
         if shared:
             state = "stopped"
-        if state == "failed" and one.attempt < ATTEMPTS and self._may_try_again(one, ended):
+        # Another attempt makes no sense after a limit or a refused call.
+        again = ended.status != "limit" and _REFUSED.isdisjoint(self._statuses(one))
+        if state == "failed" and one.attempt < ATTEMPTS and again:
             await self._start(record, one, worker_retry(reason), one.attempt + 1, failed=reason)
             del self._running[task]
             self._spawn(record, one, resume=False)
             return
-        await self._context.writer.commit(_changed(record, one, state, one.attempt, text, reason))
+        await self._writer.commit(_changed(record, one, state, one.attempt, text, reason))
         del self._running[task]
         if shared:
             raise TurnStopped("limit", ended.reason, ended.todo, ended.limit)
 
-    def _may_try_again(self, one: TaskRecord, ended: TurnEnded) -> bool:
-        """Whether another attempt makes sense: not after a limit, nor after a refused call."""
-        return ended.status != "limit" and _REFUSED.isdisjoint(self._statuses(one))
-
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[PlanTaskState, str, str]:
         """Return state, summary and reason of an attempt."""
-        history = self._context.progress.histories.get(one.task.agent, [])
+        history = self._progress.histories.get(one.task.agent, [])
         last = history[-1] if history else None
         text = last.text.strip() if last is not None and last.role == "assistant" and not last.calls else ""
         if ended.status == "stopped":
@@ -211,7 +194,8 @@ class TaskRunner:
         made = self._statuses(one)
         refused = [status for status in made if status in _REFUSED]
         if refused and len(refused) == len(made):
-            return "failed", text, f"{_all_refused(refused)}, whatever its agent says"
+            whole = "its only call was" if len(made) == 1 else f"all its {len(made)} calls were"
+            return "failed", text, f"{whole} {' or '.join(sorted(set(refused)))}, whatever its agent says"
         if refused:
             return "done", text, f"{len(refused)} of its {len(made)} calls were refused"
         return "done", text, ""
@@ -219,19 +203,12 @@ class TaskRunner:
     def _statuses(self, one: TaskRecord) -> list[str]:
         """Return how the calls of the last attempt ended, in order."""
         found: list[str] = []
-        for message in reversed(self._context.progress.histories.get(one.task.agent, [])):
+        for message in reversed(self._progress.histories.get(one.task.agent, [])):
             if message.role == "user":
                 break
             if message.role == "tool":
                 found.append(message.status)
         return found[::-1]
-
-
-def _all_refused(statuses: Sequence[str]) -> str:
-    if len(statuses) == 1:
-        return f"its only call was {statuses[0]}"
-    kinds = " or ".join(sorted(set(statuses)))
-    return f"all its {len(statuses)} calls were {kinds}"
 
 
 def allotted(task: PlannedTask, offer: PlannableTools) -> frozenset[str]:
@@ -240,15 +217,9 @@ def allotted(task: PlannedTask, offer: PlannableTools) -> frozenset[str]:
     Those of a server that is not connected are included: a call from before a restart may still wait
     for the person.
     """
-    names = {offer[tool].spec.name for tool in task.tools if tool in offer}
-    for tool in task.tools:
-        if tool not in offer:
-            names.update(
-                model_name(server, tool.removeprefix(f"{server}/"))
-                for server in task.servers
-                if tool.startswith(f"{server}/")
-            )
-    return frozenset(names)
+    listed = {offer[tool].spec.name for tool in task.tools if tool in offer}
+    others = {name for name, tool in task.model_names().items() if tool not in offer}
+    return frozenset(listed | others)
 
 
 def _changed(

@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from omni_tui.agents.agent_host import ToolOutcome
-from omni_tui.agents.builtin_tools import BuiltinTools
-from omni_tui.agents.turn_limits import ChatPolicy
+from omni_tui.agents.builtin_tools import call_builtin
+from omni_tui.agents.turn_limits import TurnSettings
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
-from omni_tui.models.message_history import arguments_of, missing_result, tool_message
-from omni_tui.protocol.events import AnyEvent
+from omni_tui.models.message_history import arguments_of, tool_message
 from omni_tui.protocol.values import CallOrigin
 
 logger = logging.getLogger(__name__)
@@ -32,10 +31,9 @@ _REPEATED = (
 class ToolCallRunner:
     """The calls of one turn. `waiting` are those of the last answer that have no result yet."""
 
-    def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
+    def __init__(self, writer: TurnWriter, settings: TurnSettings) -> None:
         self._writer = writer
-        self._policy = policy
-        self._builtin = BuiltinTools(writer, policy)
+        self._settings = settings
         self._seen: Counter[str] = Counter()
         self._malformed = 0
         self._rejected = 0
@@ -50,7 +48,7 @@ class ToolCallRunner:
         `answer`: all calls of the answer, if some of them have results already.
         """
         whole = calls if answer is None else answer
-        taken = {call.id for call in whole[: self._policy.max_calls]}
+        taken = {call.id for call in whole[: self._settings.max_calls]}
         self._surplus = frozenset(call.id for call in calls if call.id not in taken)
         self.waiting = {call.id: call for call in calls}
 
@@ -61,26 +59,32 @@ class ToolCallRunner:
         Raises `TurnStopped` if the turn must end.
         """
         calls = list(self.waiting.values())
-        scope = self._policy.scope
-        known = (*tools, *BUILTIN_TOOLS) if tools is not None else ()
-        wrong = {call.id: _wrong_with(call, known, scope) for call in calls} if tools is not None else {}
+        wrong: dict[str, str] = {}
+        if tools is not None:
+            known = (*tools, *BUILTIN_TOOLS)
+            wrong = {call.id: _wrong_with(call, known, self._settings.scope) for call in calls}
         refused = {call: words for call, words in wrong.items() if words}
-        refused |= {call: self._surplus_words() for call in self._surplus}
-        # Without tools these calls were judged before a restart.
-        fresh = [call for call in calls if call.id not in refused] if tools is not None else []
-        repeated = self._repeated(fresh)
-        refused |= {call: _REPEATED for call in repeated}
-        await self._collect(step, calls, refused, uncounted=self._surplus.union(repeated))
-        self._judge_repeats(calls, repeated, refused)
-        self._judge_step(any(wrong.values()))
-
-    def _surplus_words(self) -> str:
-        most = self._policy.max_calls
-        return (
+        most = self._settings.max_calls
+        surplus = (
             f"Not carried out: an answer may make at most {most} calls, and this one comes after the first "
             f"{most}. Nothing was sent for it. Look at the results of the first {most}, then make those "
             "calls that are still needed."
         )
+        refused |= dict.fromkeys(self._surplus, surplus)
+        fresh = [call for call in calls if call.id not in refused] if tools is not None else []
+        repeated = self._repeated(fresh)
+        refused |= dict.fromkeys(repeated, _REPEATED)
+        await self._collect(step, calls, refused, self._surplus.union(repeated))
+        self._judge_repeats(calls, repeated, refused)
+        self._malformed = self._malformed + 1 if any(wrong.values()) else 0
+        if self._over is not None:
+            raise self._over
+        if self._malformed > self._settings.malformed_tries:
+            raise TurnStopped(
+                "failed",
+                f"the model wrote calls that cannot be made, {self._malformed} times in a row",
+                "ask in another way, or choose another model",
+            )
 
     def last_words(self) -> list[ToolCall]:
         """Return the calls that never got a result, and forget them."""
@@ -95,8 +99,7 @@ class ToolCallRunner:
         step: int,
         calls: Sequence[ToolCall],
         wrong: Mapping[str, str],
-        *,
-        uncounted: frozenset[str] = frozenset(),
+        uncounted: frozenset[str],
     ) -> None:
         running = {
             asyncio.ensure_future(self._carry(step, call)): call for call in calls if call.id not in wrong
@@ -117,7 +120,7 @@ class ToolCallRunner:
 
     async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
         if call.name in BUILTIN_TOOL_NAMES:
-            return await self._builtin.call(call)
+            return await call_builtin(call, self._writer, self._settings)
         origin = CallOrigin(self._writer.turn, self._writer.agent, step, call.id)
         return await self._writer.host.call(origin, call)
 
@@ -126,19 +129,15 @@ class ToolCallRunner:
         for task in running:
             task.cancel()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._policy.stop_grace_s
+        deadline = loop.time() + self._settings.stop_grace_s
         while (left := {task for task in running if not task.done()}) and loop.time() < deadline:
             try:
                 await asyncio.wait(left, timeout=deadline - loop.time())
             except asyncio.CancelledError:
                 continue  # Another Esc changes nothing: the turn is being stopped.
         for task, call in running.items():
-            if (
-                call.id in self.waiting
-                and task.done()
-                and not task.cancelled()
-                and task.exception() is None
-            ):
+            ended = call.id in self.waiting and task.done() and not task.cancelled()
+            if ended and task.exception() is None:
                 await self._result(call, task.result(), last=True)
 
     async def _result(
@@ -148,7 +147,7 @@ class ToolCallRunner:
             call,
             outcome.text,
             outcome.status,
-            limit=self._policy.result_limit,
+            limit=self._settings.result_limit,
             note=outcome.note + (self._count(call, outcome) if counted else ""),
             ref=outcome.call,
             images=outcome.images,
@@ -163,20 +162,22 @@ class ToolCallRunner:
         if outcome.stop:
             self._over = TurnStopped("stopped", "you rejected the call and stopped the run")
         self._rejected += outcome.status == "rejected"
-        if self._rejected >= self._policy.max_rejections:
+        if self._rejected >= self._settings.max_rejections:
             self._end(f"{self._rejected} calls were rejected in this turn", "say how to continue")
-        key = _fingerprint(call, outcome)
+        same = _identity(call)
+        text = "\0".join((same, outcome.status, outcome.text))
+        key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
         self._seen[key] += 1
-        self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
-        if self._seen[key] > self._policy.same_calls:
+        times = self._seen[key]
+        self._most_equal[same] = max(self._most_equal[same], times)
+        if times > self._settings.same_calls:
             self._end(
-                f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
-                "with the same result",
+                f"the model made the same call of {self._shown(call)} {times} times, with the same result",
                 "say how to continue, or ask in another way",
             )
-        if self._seen[key] == self._policy.same_calls:
+        if times == self._settings.same_calls:
             return (
-                f"\n[Omni TUI: this is call number {self._seen[key]} with the same arguments and the same "
+                f"\n[Omni TUI: this is call number {times} with the same arguments and the same "
                 "result. Do not make it again: try something else, or answer with what you have.]"
             )
         return ""
@@ -188,7 +189,7 @@ class ToolCallRunner:
         for call in calls:
             key = _identity(call)
             seen[key] += 1
-            if seen[key] > max(1, self._policy.same_calls - self._most_equal[key]):
+            if seen[key] > max(1, self._settings.same_calls - self._most_equal[key]):
                 found[call.id] = key
         return found
 
@@ -197,11 +198,12 @@ class ToolCallRunner:
     ) -> None:
         """End the turn if the equal calls of one answer that were sent all had the same result."""
         for key in dict.fromkeys(repeated.values()):
-            if self._most_equal[key] < self._policy.same_calls:
+            if self._most_equal[key] < self._settings.same_calls:
                 continue
             same = [call for call in calls if _identity(call) == key]
             sent = sum(call.id not in refused for call in same)
-            self._over = None if self._over is not None and self._over.status == "limit" else self._over
+            if self._over is not None and self._over.status == "limit":
+                self._over = None
             self._end(
                 f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
                 f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
@@ -209,28 +211,11 @@ class ToolCallRunner:
             )
 
     def _shown(self, call: ToolCall) -> str:
-        """Return what people call the tool of a call."""
         tools = self._writer.host.tools()
         return next((tool.shown for tool in tools if tool.name == call.name), call.name)
 
     def _end(self, reason: str, todo: str) -> None:
         self._over = self._over or TurnStopped("limit", reason, todo, "repeats")
-
-    def _judge_step(self, bad: bool) -> None:
-        self._malformed = self._malformed + 1 if bad else 0
-        if self._over is not None:
-            raise self._over
-        if self._malformed > self._policy.malformed_tries:
-            raise TurnStopped(
-                "failed",
-                f"the model wrote calls that cannot be made, {self._malformed} times in a row",
-                "ask in another way, or choose another model",
-            )
-
-
-def cancelled_results(calls: Sequence[ToolCall], writer: TurnWriter) -> list[AnyEvent]:
-    """Return the results of calls that the person cancelled."""
-    return [writer.message(missing_result(call, "cancelled")) for call in calls]
 
 
 def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
@@ -249,12 +234,7 @@ def _identity(call: ToolCall) -> str:
     return f"{call.name}\0{json.dumps(arguments_of(call), sort_keys=True)}"
 
 
-def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
-    text = "\0".join((_identity(call), outcome.status, outcome.text))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> str:
+def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str) -> str:
     """Return why a call cannot be proposed, for the model; "" if it can."""
     if call.problem:
         return call.problem
@@ -262,25 +242,16 @@ def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> s
     if tool is None:
         near = difflib.get_close_matches(call.name[:200], [tool.name for tool in tools], n=3, cutoff=0.0)
         hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
-        what = (
-            f"{json.dumps(call.name)} was not called: {scope}."
-            if scope
-            else f"There is no tool named {json.dumps(call.name)}."
-        )
+        name = json.dumps(call.name)
+        what = f"{name} was not called: {scope}." if scope else f"There is no tool named {name}."
         return what + hint
     arguments = arguments_of(call)
-    if arguments is None:
-        return "The arguments are not a JSON object, so nothing was sent. " + _schema(tool)
     required = tool.parameters.get("required")
-    missing = [key for key in required if key not in arguments] if isinstance(required, list) else []
-    if missing:
-        return (
-            f"Required arguments are missing: {', '.join(map(str, missing))}. Nothing was sent. "
-            + _schema(tool)
-        )
-    return ""
-
-
-def _schema(tool: ToolSpec) -> str:
-    text = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
-    return f"The schema of {tool.name}: {text[:_SCHEMA_EXCERPT]}"
+    if arguments is None:
+        what = "The arguments are not a JSON object, so nothing was sent."
+    elif isinstance(required, list) and (missing := [key for key in required if key not in arguments]):
+        what = f"Required arguments are missing: {', '.join(map(str, missing))}. Nothing was sent."
+    else:
+        return ""
+    schema = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
+    return f"{what} The schema of {tool.name}: {schema[:_SCHEMA_EXCERPT]}"

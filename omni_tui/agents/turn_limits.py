@@ -27,7 +27,7 @@ _LEAST_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class ChatPolicy:
+class TurnSettings:
     """The limits and the prompt of a turn.
 
     `max_steps`: model requests in one turn. `system_prompt`: the person's own words, added to ours.
@@ -69,7 +69,7 @@ class ChatPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanPolicy:
+class PlanLimits:
     """How plans are handled: whether they are asked about, and the limits of a turn (minutes of work).
 
     `calls`: what is done with a call of a plan's agent where nothing else decides.
@@ -116,13 +116,22 @@ class TurnMeter:
             clock.cancel()
 
     async def _watch(self, owner: asyncio.Task[Any]) -> None:
-        while self.late() is None:  # noqa: ASYNC110
-            await asyncio.sleep(min(_TICK_S, max(_LEAST_S, self.left_s)))
+        while self.late() is None:
+            left = self._max_minutes * 60 - self._spent
+            await asyncio.sleep(min(_TICK_S, max(_LEAST_S, left)))
         owner.cancel()
 
     def admit(self) -> None:
         """Count a request. Raises `TurnStopped` if no more are allowed."""
-        if (over := self.over()) is not None:
+        over = self.late()
+        if self.requests >= self._max_requests:
+            over = TurnStopped(
+                "limit",
+                f"all {self._max_requests} model requests of this turn are used",
+                f"{GO_ON} to continue with what is left, or raise max_requests under [agent]",
+                "requests",
+            )
+        if over is not None:
             raise over
         self.requests += 1
 
@@ -132,17 +141,6 @@ class TurnMeter:
         if not (self._paused or self._waits()):
             self._spent += now - self._last
         self._last = now
-
-    def over(self) -> TurnStopped | None:
-        """Return why no further request is allowed, None if one is."""
-        if self.requests >= self._max_requests:
-            return TurnStopped(
-                "limit",
-                f"all {self._max_requests} model requests of this turn are used",
-                f"{GO_ON} to continue with what is left, or raise max_requests under [agent]",
-                "requests",
-            )
-        return self.late()
 
     def late(self) -> TurnStopped | None:
         """Return why the turn must end now because its time is used up, None if it is not."""
@@ -167,17 +165,12 @@ class TurnMeter:
             self.tick()
             self._paused = False
 
-    @property
-    def left_s(self) -> float:
-        """Seconds of work left."""
-        return max(0.0, self._max_minutes * 60 - self._spent)
-
 
 @contextlib.asynccontextmanager
 async def autonomous(
-    policy: ChatPolicy, limits: PlanPolicy, waits: Callable[[], bool]
-) -> AsyncIterator[ChatPolicy]:
-    """Yield the policy of an autonomous turn, which lasts as long as the block.
+    settings: TurnSettings, limits: PlanLimits, waits: Callable[[], bool]
+) -> AsyncIterator[TurnSettings]:
+    """Yield the settings of an autonomous turn, which lasts as long as the block.
 
     The requests and the time of `limits` end the turn as "limit", the time also in the middle of a call
     or an answer. Time in which `waits` is true is not counted.
@@ -185,4 +178,4 @@ async def autonomous(
     meter = TurnMeter(limits.max_requests, limits.max_minutes, waits)
     seconds = limits.max_minutes * 60
     async with meter.watching():
-        yield replace(policy, goal=GOAL, admit=meter.admit, late=meter.late, max_seconds=seconds)
+        yield replace(settings, goal=GOAL, admit=meter.admit, late=meter.late, max_seconds=seconds)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from omni_tui.approvals.pins import since
 from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow
-from omni_tui.protocol import JsonText, Mode, SafeText
+from omni_tui.protocol import JsonText, Mode
 from omni_tui.protocol.events import ApprovalRequested, CallProposed
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import count_hidden, exact_json, safe, safe_json, safe_line
@@ -32,6 +32,8 @@ class CardContent:
     """For what the call stands in, "" if it was wanted itself."""
     mode: Mode | None = None
     """The mode under which it waits, None for a call by hand."""
+    expires: float = 0.0
+    """When it ends by itself, unapproved, as Unix time; 0 for never."""
 
 
 def call_proposed(card: CardContent, row: CallRow, digest: str) -> CallProposed:
@@ -48,6 +50,7 @@ def call_proposed(card: CardContent, row: CallRow, digest: str) -> CallProposed:
         turn=row.turn,
         agent=row.agent,
         risk=card.subject.risk,
+        server_trusted=card.subject.server_trusted,
         fallback=safe(card.fallback, limit=500, joined=False),
     )
 
@@ -65,6 +68,7 @@ def request_approval(card: CardContent, row: CallRow, digest: str) -> ApprovalRe
         label=identifier(row.tool),
         digest=digest,
         risk=subject.risk,
+        server_trusted=subject.server_trusted,
         why=tuple(safe(reason, limit=500, joined=False) for reason in (card.fallback, *card.why) if reason),
         arguments=safe_json(value, limit=CARD_LIMIT, joined=False),
         arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
@@ -76,13 +80,16 @@ def request_approval(card: CardContent, row: CallRow, digest: str) -> ApprovalRe
         title=safe_line(subject.title, limit=128),
         target=safe(subject.target, limit=2_000, joined=False),
         transport=subject.transport,
-        trust=SafeText(_trust(subject)),
+        trust=safe_line(_trust(subject)),
         turn=row.turn,
         agent=row.agent,
         origin="hand" if row.origin == "hand" else "agent",
         edited=card.edited,
         restored=card.restored,
         mode=card.mode,
+        news=subject.news,
+        alike=subject.alike,
+        expires=card.expires,
     )
 
 

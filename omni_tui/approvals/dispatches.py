@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
-from omni_tui.approvals.grants import Grant, GrantRefused
+from omni_tui.approvals.grants import Grant, GrantRefused, PolicyTightened
 from omni_tui.approvals.pending import PendingCall
 from omni_tui.memory import CallMoved, GrantSpent, Journal, Transaction, call_table
-from omni_tui.protocol.events import CallChanged, CallRound
+from omni_tui.protocol.events import CallChanged, CallRound, CallState
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import Dispatch
 
@@ -16,8 +17,10 @@ from omni_tui.servers.base import Dispatch
 class Dispatches:
     """The open dispatches of one gate. The tap asks here before it lets a frame through."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, permits: Callable[[PendingCall], bool]) -> None:
+        """`permits` tells whether the policy of this moment still lets an approved call go."""
         self._journal = journal
+        self._permits = permits
         self._open: set[Dispatch] = set()
 
     def __contains__(self, dispatch: object) -> bool:
@@ -33,11 +36,7 @@ class Dispatches:
         self._open.discard(dispatch)
 
     async def redeem(self, item: PendingCall, grant: Grant) -> Dispatch:
-        """Journal `dispatching` and return what may be sent. Raises `GrantRefused`.
-
-        The bytes come from the row that the compare-and-set matched, not from memory. Cancelled while
-        that is being written, the call ends as cancelled: nobody has the dispatch, so nothing is sent.
-        """
+        """Journal `dispatching` and return what may be sent; see `Gate.redeem`."""
         writing = asyncio.ensure_future(self._consumed(item, grant))
         try:
             arguments = await asyncio.shield(writing)
@@ -54,13 +53,23 @@ class Dispatches:
         return dispatch
 
     async def _consumed(self, item: PendingCall, grant: Grant) -> bytes:
+        def consume(tx: Transaction) -> bytes:
+            if item.written:
+                call_table.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
+            else:
+                call_table.insert(tx, item.row)
+            bound = grant.server_fp, grant.def_hash, grant.args_hash
+            return call_table.consume(tx, grant.call, grant.attempt, grant.nonce, *bound)
+
         event = CallChanged(
             call=grant.call, state="dispatching", decider=item.row.decider, attempt=grant.attempt
         )
+        # Nothing may come between this look and the place of the write in the journal: what tightens is
+        # journalled too, and what stands behind it there must be allowed by it.
+        if not self._permits(item):
+            raise PolicyTightened("the mode or the rules became stricter meanwhile")
         try:
-            arguments = await self._journal.commit(
-                *item.unwritten, event, change=lambda tx: _consume(tx, item, grant)
-            )
+            arguments = await self._journal.commit(*item.unwritten, event, change=consume)
         except (GrantSpent, CallMoved) as error:
             raise GrantRefused(str(error)) from None
         if arguments is None:
@@ -74,18 +83,22 @@ class Dispatches:
         await asyncio.wait([writing])
         if writing.cancelled() or writing.exception() is not None:
             return
+        state: CallState = "uncertain" if item.may_have_run else "cancelled"
+        reason = "cancelled before anything was sent"
+        if item.may_have_run:
+            reason = "cancelled before it was sent again; the attempt before may have run"
         event = CallChanged(
             call=item.row.call,
-            state="cancelled",
+            state=state,
             decider="stop",
-            reason=safe("cancelled before anything was sent"),
+            reason=safe(reason),
             attempt=item.row.attempt,
         )
         await self._journal.commit(
             event,
-            change=lambda tx: call_table.move(tx, item.row.call, "cancelled", expect=("dispatching",)),
+            change=lambda tx: call_table.move(tx, item.row.call, state, expect=("dispatching",)),
         )
-        item.row = replace(item.row, state="cancelled")
+        item.row = replace(item.row, state=state)
 
     async def next_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
         """Journal a further round of a dispatch. Raises `GrantRefused` for one that is over."""
@@ -99,19 +112,3 @@ class Dispatches:
                 attempt=dispatch.attempt,
             )
         )
-
-
-def _consume(tx: Transaction, item: PendingCall, grant: Grant) -> bytes:
-    if not item.written:
-        call_table.insert(tx, item.row)
-    else:
-        call_table.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
-    return call_table.consume(
-        tx,
-        grant.call,
-        grant.attempt,
-        grant.nonce,
-        grant.server_fp,
-        grant.def_hash,
-        grant.args_hash,
-    )

@@ -20,66 +20,57 @@ MAX_FURTHER = 10
 CHANGED = "the tool or its server changed while the server refused the first attempt"
 
 
-def attempts_exhausted(item: PendingCall | None, event: AttemptRefused | AttemptFailed) -> bool:
-    """Whether an approval has no attempts left. A refused token allows one further attempt."""
-    if item is None:
-        return True
-    if isinstance(event, AttemptRefused):
-        return item.tried_again
-    return item.repeated >= MAX_FURTHER
-
-
 async def start_next_attempt(
     journal: Journal,
     item: PendingCall,
     subject: Subject,
     failed: AttemptRefused | AttemptFailed,
     *,
-    shown: Callable[[CallRow], str],
+    shown: Callable[[CallRow, Subject], str],
     headless: bool,
 ) -> None:
-    """Journal the next attempt of a call and update `item`.
+    """Journal the next attempt of a call and update `item`: approved, or held if its tool has changed.
 
-    Raises `UserError` if what was approved has changed and the last attempt may have run: the call ends
-    with that one.
+    Raises `UserError` if it has changed and an attempt may have run: the call ends with the last one.
     """
-    if isinstance(failed, AttemptFailed) and has_changed(item.row, subject):
+    changed, refused = has_changed(item.row, subject), isinstance(failed, AttemptRefused)
+    if changed and (not refused or item.may_have_run):
         raise UserError(CHANGED)
-    row, card = next_attempt(item, subject, headless=headless)
-    digest = shown(row)
+    row, card = replace(item.row, attempt=item.row.attempt + 1, nonce="", state="approved"), item.card
+    if changed:
+        state: CallState = "withheld" if headless else "held"
+        row = replace(row, state=state, server_fp=subject.server_fp, def_hash=subject.def_hash)
+        card = replace(card, subject=subject, why=(CHANGED,), held=True)
+    digest = shown(row, card.subject)
     await journal.commit(
-        failed, attempt_event(row, card, digest, failed), change=lambda tx: record_attempt(tx, row)
+        failed, _next_state(row, card, digest, failed), change=lambda tx: _record_attempt(tx, row)
     )
     item.row, item.card, item.digest = row, card, digest
-    item.tried_again = item.tried_again or isinstance(failed, AttemptRefused)
-    item.repeated += isinstance(failed, AttemptFailed)
+    item.tried_again = item.tried_again or refused
+    item.repeated += not refused
+    item.may_have_run = may_have_run(item, failed)
 
 
-def next_attempt(item: PendingCall, subject: Subject, *, headless: bool) -> tuple[CallRow, CardContent]:
-    """Return the next attempt of a call: approved if nothing changed, else held for the person."""
-    row = replace(item.row, attempt=item.row.attempt + 1, nonce="", state="approved")
-    if not has_changed(row, subject):
-        return row, item.card
-    state: CallState = "withheld" if headless else "held"
-    row = replace(row, state=state, server_fp=subject.server_fp, def_hash=subject.def_hash)
-    return row, replace(item.card, subject=subject, why=(CHANGED,), held=True)
+def may_have_run(item: PendingCall, failed: AttemptRefused | AttemptFailed) -> bool:
+    """Whether the attempt that failed, or one before it, may have run."""
+    return item.may_have_run or (isinstance(failed, AttemptFailed) and failed.cut)
 
 
-def attempt_event(
+def _next_state(
     row: CallRow, card: CardContent, digest: str, failed: AttemptRefused | AttemptFailed
 ) -> AnyEvent:
-    """Return the event that tells the state of the next attempt."""
     if row.state == "held":
         return request_approval(card, row, digest)
-    words = "sent again with a new token"
-    if isinstance(failed, AttemptFailed):
+    decider, words = row.decider, "sent again with a new token"
+    if row.state == "withheld":
+        decider, words = "headless", CHANGED
+    elif isinstance(failed, AttemptFailed):
         words = f"tried again, attempt {row.attempt} of {failed.of}, after: {failed.reason}"
-    reason = safe(CHANGED) if row.state == "withheld" else safe(words, limit=1000)
-    decider = "headless" if row.state == "withheld" else row.decider
+    reason = safe(words, limit=1000)
     return CallChanged(call=row.call, state=row.state, decider=decider, reason=reason, attempt=row.attempt)
 
 
-def record_attempt(tx: Transaction, row: CallRow) -> None:
+def _record_attempt(tx: Transaction, row: CallRow) -> None:
     """Record the next attempt in the table. Raises `CallMoved` if the one before is not running."""
     call_table.move(tx, row.call, "approved", expect=("dispatching",), attempt=row.attempt)
     if row.state != "approved":

@@ -8,22 +8,31 @@ to `dispatching` and yields the exact bytes to send. Everything unknown is refus
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from omni_tui.approvals import further_attempts
+import msgspec
+
+from omni_tui.approvals import further_attempts, rejected_calls
 from omni_tui.approvals.cards import CardContent, call_proposed, request_approval
 from omni_tui.approvals.dispatches import Dispatches
+from omni_tui.approvals.expiry import DECIDER as EXPIRED_BY
+from omni_tui.approvals.expiry import Expiry
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
 from omni_tui.approvals.pending import PENDING_STATES, PendingCall, PendingItems, Resolution
-from omni_tui.approvals.policy import Assessment, Decision, assess
-from omni_tui.approvals.subject import CallProposal, Subject, decision_facts, has_changed
+from omni_tui.approvals.policy import Assessment, DecisionFacts, assess, is_of_policy
+from omni_tui.approvals.policy_in_force import PolicyInForce
+from omni_tui.approvals.rejected_calls import RejectedCalls
+from omni_tui.approvals.risk import sure_risk
+from omni_tui.approvals.subject import CallProposal, Question, Subject, has_changed, require_canonical
 from omni_tui.memory import CallMoved, CallRow, Journal, Transaction, call_table
+from omni_tui.policy import CallFacts, Rule, RuleSet, draft_rules, rule_toml
 from omni_tui.protocol import AnyEvent, Mode, UserError
-from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused, CallDeferred, CallEdited
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import Dispatch
@@ -35,56 +44,133 @@ class Gate:
     """Decides on proposals, keeps the queue, makes grants and redeems them.
 
     `now` returns the mode of this moment. A call is judged under that mode and under the mode of its
-    turn.
+    turn. `expire_after`: how long a call may wait for the person, in seconds; 0 for as long as it takes.
     """
 
     def __init__(
         self,
         journal: Journal,
         *,
-        base: dict[Mode, Decision],
+        policy: PolicyInForce,
         lookup: Callable[[str, str], Subject | None],
         digest: Callable[[bytes], str],
-        now: Callable[[], Mode] | None = None,
-        headless: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], Mode],
+        headless: bool,
+        expire_after: float = 0.0,
     ) -> None:
         self._journal = journal
-        self._base = base
+        self._policy = policy
         self._lookup = lookup
         self._digest = digest
         self._now = now
         self.headless = headless
-        self._mint = Mint(clock)
+        self._mint = Mint()
         self._open: PendingItems[PendingCall] = PendingItems("call")
-        self.dispatches = Dispatches(journal)
+        self.dispatches = Dispatches(journal, self._permits)
+        self.rejected = RejectedCalls()
+        self.expiry = Expiry(self, expire_after)
 
     # --- proposals ------------------------------------------------------------------------------
 
-    def assess(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Assessment:
-        """Return the decision on a proposal of a turn in `mode`, without side effects."""
-        now = mode if self._now is None else self._now()
-        return assess(self._base, decision_facts(proposal, subject, mode, now))
+    def assess(
+        self, proposal: CallProposal, subject: Subject, mode: Mode, counted: tuple[Rule, ...] = ()
+    ) -> Assessment:
+        """Return the decision on a proposal of a turn in `mode`, without side effects.
+
+        `counted` are the rules of which this very call has used up a use already.
+        """
+        rules = self._policy.rules  # first: the rest is as of when they were read
+        facts = self.decision_facts(proposal, subject, mode, counted)
+        base = self._policy.base(subject.server)
+        found = assess(base, facts, rules)
+        if found.decision != "ask" or not proposal.confirms:
+            return found
+        if proposal.confirms == self._asked(proposal, subject, found).digest:
+            return assess(base, replace(facts, confirmed=True), rules)
+        return found
+
+    def question(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Question | None:
+        """Return what a call by hand is asked about once more, None if it need not be asked again."""
+        found = self.assess(proposal, subject, mode)
+        return self._asked(proposal, subject, found) if found.decision == "ask" else None
+
+    def _asked(self, proposal: CallProposal, subject: Subject, found: Assessment) -> Question:
+        asked = (subject.server, subject.tool, subject.server_fp, subject.def_hash, subject.says)
+        shown = [*asked, self._digest(proposal.arguments), subject.risk, *found.why]
+        return Question(found.why, found.held, self._digest(json.dumps(shown).encode()))
+
+    def decision_facts(
+        self, proposal: CallProposal, subject: Subject, mode: Mode, counted: tuple[Rule, ...] = ()
+    ) -> DecisionFacts:
+        """Return all that the decision on a proposal of a turn in `mode` depends on."""
+        return DecisionFacts(
+            mode=mode,
+            origin=proposal.origin,
+            risk=subject.risk,
+            server_trust=subject.server_trust,
+            tool_trust=subject.tool_trust,
+            unchecked=proposal.unchecked,
+            unplanned=bool(proposal.fallback) and proposal.made_by.agent != "root",
+            now=self._now(),
+            cautious=self._policy.cautious,
+            imitation=subject.imitation,
+            loosened=proposal.loosened,
+            call=self.facts(proposal, subject, mode, counted),
+        )
+
+    def facts(
+        self, proposal: CallProposal, subject: Subject, mode: Mode, counted: tuple[Rule, ...] = ()
+    ) -> CallFacts:
+        """Return what rules may look at in a proposal of a turn in `mode`."""
+        arguments = json.loads(proposal.arguments)
+        own = {rule.key: self._policy.uses.get(rule.key, 1) - 1 for rule in counted}
+        return CallFacts(
+            server=subject.server,
+            tool=subject.tool,
+            arguments=arguments,
+            mode=mode,
+            agent=proposal.made_by.agent,
+            who=proposal.origin,
+            risk=sure_risk(subject.risk, trusted=self._policy.trusts(subject.server)),
+            claimed=subject.risk,
+            outside=self._policy.outside(proposal.made_by),
+            server_cwd=subject.cwd,
+            now=time.time(),
+            uses={**self._policy.uses, **own} if own else self._policy.uses,
+        )
 
     async def propose(self, proposal: CallProposal, subject: Subject, mode: Mode) -> PendingCall:
-        """Journal a proposal. Return it, decided by the policy or waiting for the person."""
+        """Journal a proposal. Return it, decided by the policy or waiting for the person.
+
+        Raises `ValueError` if its arguments are not canonical.
+        """
+        require_canonical(proposal.arguments)
+        await self._policy.prepare()
         assessment = self.assess(proposal, subject, mode)
         item = self._item(proposal, subject, assessment, mode)
         self._open.add(item)
-        if assessment.decision == "allow":
+        if assessment.decision == "ask" and self.rejected.too_often(item.row):
+            reason = rejected_calls.REASON
+            await self._refuse(item, Resolution("rejected", rejected_calls.DECIDER, reason))
+        elif assessment.decision == "allow":
+            item.rules = assessment.rules
+            self._policy.used(item.rules)
             # Written together with `dispatching`, so that one flush serves both.
-            decider = assessment.decider
-            item.row = replace(item.row, state="approved", decider=decider)
+            approved = Resolution("approved", assessment.decider)
+            item.row = replace(item.row, state="approved", decider=assessment.decider)
             item.written = False
-            approved = CallChanged(call=item.id, state="approved", decider=decider)
-            item.unwritten = (call_proposed(item.card, item.row, item.digest), approved)
-            self._settle(item, Resolution("approved", decider))
+            item.unwritten = (
+                call_proposed(item.card, item.row, item.digest),
+                _changed(item.row, approved),
+            )
+            self._settle(item, approved)
         elif assessment.decision == "deny":
-            await self._refuse(item, "denied", assessment.decider, assessment.why[0])
+            await self._refuse(item, Resolution("denied", assessment.decider, assessment.why[0]))
         elif self.headless:
             reason = "; ".join(assessment.why) or "it needs an approval"
-            await self._refuse(item, "withheld", "headless", reason)
+            await self._refuse(item, Resolution("withheld", "headless", reason), self._narrowest_rule(item))
         else:
+            self._begin_waiting(item)
             events = (call_proposed(item.card, item.row, item.digest), self._request(item))
             await self._journal.commit(*events, change=lambda tx: call_table.insert(tx, item.row))
         return item
@@ -96,6 +182,7 @@ class Gate:
 
         If its server is not connected yet, `reconsider` completes the card later.
         """
+        await self._policy.prepare()
         proposal = CallProposal.from_row(row)
         if subject is None:
             subject = Subject.missing(row.server, row.tool)
@@ -108,6 +195,7 @@ class Gate:
         item = self._item(proposal, subject, assessment, mode, row=row)
         item.card = replace(item.card, restored=True, fallback=fallback)
         self._open.add(item)
+        self._begin_waiting(item)
         await self._journal.commit(self._request(item))
         return item
 
@@ -122,12 +210,18 @@ class Gate:
                 if has_changed(item.row, subject):
                     await self._hold(item, subject)
                     continue
+                await self._policy.prepare()
                 assessment = _after_restart(self.assess(item.proposal, subject, item.mode))
                 was = item.card
                 card = CardContent(subject, assessment.why, held=assessment.held, restored=True)
                 item.card = replace(
-                    card, edited=was.edited, fallback=was.fallback, mode=assessment.mode or was.mode
+                    card,
+                    edited=was.edited,
+                    fallback=was.fallback,
+                    mode=assessment.mode or was.mode,
+                    expires=was.expires,
                 )
+                item.digest = self._shown(item.row, subject)
                 await self._journal.commit(self._request(item))
 
     def _item(
@@ -148,17 +242,28 @@ class Gate:
             fallback=proposal.fallback,
             mode=assessment.mode,
         )
-        return PendingCall(row, card, self._shown(row), proposal, mode)
+        return PendingCall(row, card, self._shown(row, subject), proposal, mode)
 
-    async def _refuse(self, item: PendingCall, state: CallState, decider: str, reason: str) -> None:
-        row = replace(item.row, state=state, decider=decider)
+    async def _refuse(self, item: PendingCall, resolution: Resolution, rule: str = "") -> None:
+        row = replace(item.row, state=resolution.state, decider=resolution.decider)
         await self._journal.commit(
             call_proposed(item.card, row, item.digest),
-            CallChanged(call=row.call, state=state, decider=decider, reason=safe(reason, limit=1000)),
+            msgspec.structs.replace(_changed(row, resolution), rule_toml=rule),
             change=lambda tx: call_table.insert(tx, row),
         )
         item.row = row
-        self._settle(item, Resolution(state, decider, reason))
+        self._settle(item, resolution)
+
+    def _narrowest_rule(self, item: PendingCall) -> str:
+        """Return the narrowest rule that would let a call pass, as TOML; "" if none would."""
+        subject, proposal = item.card.subject, item.proposal
+        known = self._policy.rules.rules
+        facts = self.decision_facts(proposal, subject, item.mode)
+        for each in draft_rules(facts.call, {rule.id for rule in known}):
+            with_it = RuleSet((*known, each.rule))
+            if assess(self._policy.base(subject.server), facts, with_it).decision == "allow":
+                return rule_toml(each.rule)
+        return ""
 
     # --- the person -----------------------------------------------------------------------------
 
@@ -166,36 +271,79 @@ class Gate:
         """Return the calls that wait for the person, oldest first."""
         return [item.id for item in self._open if item.row.state in PENDING_STATES]
 
-    async def decide(self, call: str, digest: str, *, approve: bool, feedback: str = "") -> Resolution:
+    async def decide(
+        self, call: str, digest: str, *, approve: bool, feedback: str = "", batch: int = 0
+    ) -> Resolution:
         """Carry out the person's decision on exactly what was shown. Raises `UserError`.
 
-        The decision is on disk before anything follows from it.
+        The decision is on disk before anything follows from it. `batch`: how many calls are decided on
+        together, 0 for this one alone.
         """
+        await self._policy.prepare()
         async with self._open.lock:
             item = self._open.waiting(call, digest)
             if approve:
                 await self._still_as_shown(item)
             state: CallState = "approved" if approve else "rejected"
-            words, attempt = safe(feedback, limit=4000), item.row.attempt
-            event = CallChanged(call=call, state=state, decider="user", feedback=words, attempt=attempt)
-            await self._move(item, state, event, decider="user")
-            resolution = Resolution(state, "user", feedback=feedback)
-            self._settle(item, resolution)
+            resolution = Resolution(state, "user", feedback=feedback, batch=batch)
+            await self._resolve(item, resolution)
+            if not approve:
+                self.rejected.note(item.row)
             return resolution
 
-    async def edit(self, call: str, digest: str, arguments: bytes) -> None:
-        """Replace the arguments of a pending call. It stays pending, under a new digest."""
+    async def defer(self, call: str, digest: str) -> None:
+        """Journal that the person will decide later on exactly what was shown. Raises `UserError`."""
+        async with self._open.lock:
+            self._open.waiting(call, digest)
+            await self._journal.commit(CallDeferred(call=call, digest=digest))
+
+    async def edit(self, call: str, digest: str, arguments: bytes, unchecked: str = "") -> None:
+        """Replace the arguments of a pending call. It stays pending, under a new digest.
+
+        `unchecked` says why the new arguments could not be checked. Raises `UserError` if a rule denies the
+        call as it would be then, `ValueError` if the arguments are not canonical.
+        """
+        require_canonical(arguments)
+        await self._policy.prepare()
         async with self._open.lock:
             item = self._open.waiting(call, digest)
-            row = replace(item.row, args=arguments, args_hash=self._digest(arguments))
-            card = replace(item.card, edited=True, restored=False)
+            proposal = replace(item.proposal, arguments=arguments, unchecked=unchecked)
+            subject = self._lookup(item.row.server, item.row.tool)
+            card, state = item.card, item.row.state
+            if subject is not None and not has_changed(item.row, subject):
+                assessment = self.assess(proposal, subject, item.mode)
+                if assessment.decision == "deny":
+                    raise UserError(f"with these arguments it is denied: {assessment.why[0]}")
+                why = assessment.why or ("you edited it, so it waits for you",)
+                held = card.held or assessment.held  # an edit does not make a change of the tool unseen
+                card = replace(card, why=why, held=held, mode=assessment.mode)
+                state = "held" if held else state
+            row = replace(item.row, state=state, args=arguments, args_hash=self._digest(arguments))
+            card = replace(card, edited=True, restored=False, expires=self.expiry.ends())
+            edited = CallEdited(call=call, before=item.row.args_hash, after=row.args_hash, digest=digest)
+            digest = self._shown(row, card.subject)
             await self._journal.commit(
-                request_approval(card, row, self._shown(row)),
+                edited,
+                request_approval(card, row, digest),
                 change=lambda tx: call_table.move(
                     tx, call, row.state, expect=PENDING_STATES, args=row.args, args_hash=row.args_hash
                 ),
             )
-            item.row, item.card, item.digest = row, card, self._shown(row)
+            item.row, item.card, item.digest, item.proposal = row, card, digest, proposal
+            self.expiry.begin(call)
+
+    async def expire(self, call: str) -> None:
+        """End a call that waited too long; do nothing if it was decided on, or its time still runs.
+
+        A decision that came first counts, and this one too if it came first: see `_resolve`.
+        """
+        async with self._open.lock:
+            item = self._open.get(call)
+            waits = item is not None and item.waits and item.row.state in PENDING_STATES
+            if item is None or not waits or self.expiry.runs(call):
+                return
+            with contextlib.suppress(UserError):
+                await self._resolve(item, Resolution("expired", EXPIRED_BY, "nobody decided in time"))
 
     def halt(self, *stopped: str) -> None:
         """Make no further grant for these calls: their turn was stopped, and they will be withdrawn.
@@ -208,31 +356,30 @@ class Gate:
                 item.halted = True
 
     async def withdraw(self, call: str, *, decider: str, reason: str) -> bool:
-        """Withdraw a call that was not sent yet. Return False if it was too late."""
+        """Withdraw a call that was not sent yet. Return False if it was too late.
+
+        It ends as cancelled, or as uncertain if an attempt before may have run.
+        """
         async with self._open.lock:
             item = self._open.get(call)
             if item is None or item.row.state not in (*PENDING_STATES, "approved"):
                 return False
             self._mint.revoke(call)
-            why, attempt = safe(reason, limit=1000), item.row.attempt
-            event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
-            if not item.written:
+            resolution = Resolution("uncertain" if item.may_have_run else "cancelled", decider, reason)
+            try:
+                if item.written:
+                    await self._resolve(item, resolution, (*PENDING_STATES, "approved"))
+                    return True
                 row = replace(item.row, state="cancelled")
-                try:
-                    await self._journal.commit(
-                        *item.unwritten, event, change=lambda tx: call_table.insert(tx, row)
-                    )
-                except CallMoved:  # it is being sent: its grant was used up meanwhile
-                    return False
-                item.row = row
-            else:
-                try:
-                    await self._move(
-                        item, "cancelled", event, decider=decider, expect=(*PENDING_STATES, "approved")
-                    )
-                except UserError:
-                    return False
-            self._settle(item, Resolution("cancelled", decider, reason))
+                await self._journal.commit(
+                    *item.unwritten,
+                    _changed(row, resolution),
+                    change=lambda tx: call_table.insert(tx, row),
+                )
+            except (UserError, CallMoved):  # it was decided on, or its grant was used up, meanwhile
+                return False
+            item.row = row
+            self._settle(item, resolution)
             return True
 
     async def withhold(self) -> None:
@@ -243,17 +390,13 @@ class Gate:
                     return
                 if item.row.state not in PENDING_STATES or not item.waits:
                     continue
-                reason = "the person left while it waited"
-                event = CallChanged(
-                    call=item.id,
-                    state="withheld",
-                    decider="headless",
-                    reason=safe(reason),
-                    attempt=item.row.attempt,
-                )
+                left = Resolution("withheld", "headless", "the person left while it waited")
                 with contextlib.suppress(UserError):  # it is being refused at this moment
-                    await self._move(item, "withheld", event, decider="headless")
-                    self._settle(item, Resolution("withheld", "headless", reason))
+                    await self._resolve(item, left)
+
+    def waiting(self) -> list[PendingCall]:
+        """Return the calls that wait for the person, oldest first."""
+        return [item for item in self._open if item.row.state in PENDING_STATES and item.waits]
 
     def item(self, call: str) -> PendingCall | None:
         """Return an open call."""
@@ -266,64 +409,84 @@ class Gate:
 
     # --- grants ---------------------------------------------------------------------------------
 
+    def surely_allowed(self, call: str) -> bool:
+        """Whether `still_allowed` would return True without having to wait for anything."""
+        item = self._open.get(call)
+        if item is None or item.row.state != "approved" or self._open.lock.locked():
+            return False
+        if not is_of_policy(item.row.decider):
+            return True
+        return not self._policy.watches_outside and self._stricter(item) is None
+
     async def still_allowed(self, call: str) -> bool:
         """Return False if the mode became stricter and a call that it allowed must be asked about now.
 
-        It is then pending (withheld if headless). What a person approved stays approved.
+        It is then pending (withheld if headless), or ends as uncertain if an attempt before may have run.
+        What a person approved stays approved.
         """
+        await self._policy.prepare()
         async with self._open.lock:
             item = self._open.get(call)
             return item is None or not await self._tightened(item)
 
-    async def _tightened(self, item: PendingCall) -> bool:
+    def _permits(self, item: PendingCall) -> bool:
+        """Whether the policy still allows a call. Raises `GrantRefused` if it was stopped or changed."""
+        if item.halted:
+            raise GrantRefused("its turn was stopped")
+        subject = self._lookup(item.row.server, item.row.tool)
+        if subject is None or has_changed(item.row, subject):
+            raise GrantRefused("the tool or its server changed after the approval")
+        return self._stricter(item) is None
+
+    def _stricter(self, item: PendingCall) -> Assessment | None:
+        """Return what the policy of now says of a call that it allowed, None if it still allows it."""
         row = item.row
-        if row.state != "approved" or row.decider != "mode":
-            return False
+        if not is_of_policy(row.decider):
+            return None
         subject = self._lookup(row.server, row.tool)
         if subject is None or has_changed(row, subject):
-            return False  # it gets no grant anyway: see `_as_approved`
-        assessment = self.assess(item.proposal, subject, item.mode)
-        if assessment.decision == "allow":
+            return None  # it gets no grant anyway: see `_as_approved`
+        assessment = self.assess(item.proposal, subject, item.mode, counted=item.rules)
+        return None if assessment.decision == "allow" else assessment
+
+    async def _tightened(self, item: PendingCall) -> bool:
+        row = item.row
+        if row.state != "approved" or (assessment := self._stricter(item)) is None:
             return False
-        if assessment.decision == "deny":
-            state: CallState = "denied"
+        if item.may_have_run:  # it waits for nobody: a rejection would say that it did not run
+            state: CallState = "uncertain"
+        elif assessment.decision == "deny":
+            state = "denied"
         else:
             state = "withheld" if self.headless else "held" if assessment.held else "pending"
         item.reopen()
         item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
+        if state in PENDING_STATES:
+            self._begin_waiting(item)
         reason = "; ".join(assessment.why)
         decider = (
             "" if state in PENDING_STATES else "headless" if state == "withheld" else assessment.decider
         )
-        now = replace(row, state=state, decider=decider)
+        if state == "uncertain":
+            decider, reason = "cut", f"an attempt may have run; it was not tried again: {reason}"
+        now = replace(row, state=state, decider=decider, nonce="")
+        resolution = Resolution(state, decider, reason)
         event: AnyEvent = request_approval(item.card, now, item.digest)
         if state not in PENDING_STATES:
-            event = CallChanged(
-                call=row.call,
-                state=state,
-                decider=decider,
-                reason=safe(reason, limit=1000),
-                attempt=row.attempt,
-            )
-        await self._journal.commit(*self._entered(item, now), event, change=self._change(item, now))
+            event = _changed(now, resolution)
+        proposed = () if item.written else (call_proposed(item.card, now, item.digest),)
+
+        def change(tx: Transaction) -> None:
+            if item.written:
+                call_table.move(tx, now.call, state, expect=("approved",), decider=decider)
+            else:
+                call_table.insert(tx, now)
+
+        await self._journal.commit(*proposed, event, change=change)
         item.row, item.written, item.unwritten = now, True, ()
         if state not in PENDING_STATES:
-            self._settle(item, Resolution(state, decider, reason))
+            self._settle(item, resolution)
         return True
-
-    @staticmethod
-    def _entered(item: PendingCall, now: CallRow) -> tuple[AnyEvent, ...]:
-        """Return the event that says a call was proposed, if it is not on disk yet."""
-        return () if item.written else (call_proposed(item.card, now, item.digest),)
-
-    @staticmethod
-    def _change(item: PendingCall, now: CallRow) -> Callable[[Transaction], None]:
-        """Return the change in the table that gives an approved call its new state."""
-        if not item.written:
-            return lambda tx: call_table.insert(tx, now)
-        return lambda tx: call_table.move(
-            tx, now.call, now.state, expect=("approved",), decider=now.decider
-        )
 
     def grant(self, call: str) -> Grant:
         """Make the grant for an approved call. Raises `UserError` for any other.
@@ -344,41 +507,48 @@ class Gate:
     async def redeem(self, grant: Grant) -> Dispatch:
         """Use a grant up: journal `dispatching`, then return what may be sent. Raises `GrantRefused`.
 
+        `PolicyTightened` if the policy does not allow the call any more: see `still_allowed`.
+
         The bytes come from the row that the compare-and-set matched, not from memory. If cancelled
-        during the write, the call ends as cancelled and nothing is sent.
+        during the write, the call ends as cancelled and nothing is sent; as uncertain if an attempt before
+        may have run.
         """
         self._mint.take(grant)
         item = self._open.get(grant.call)
         if item is None or item.row.state != "approved" or item.row.nonce != grant.nonce:
             raise GrantRefused("the call of this grant is over, or was not approved")
         try:
+            await self._policy.save_uses(item.rules)
+        except OSError as error:
+            raise GrantRefused(f"the uses of its rule cannot be saved: {error}") from None
+        try:
             return await self.dispatches.redeem(item, grant)
         finally:
-            if item.cancelled:
-                self._settle(item, Resolution("cancelled", "stop", "cancelled before anything was sent"))
-
-    def is_open(self, dispatch: Dispatch) -> bool:
-        """Whether this very dispatch came from a redeemed grant and is not over. The tap asks this."""
-        return dispatch in self.dispatches
+            if item.stopped:
+                self._settle(item, Resolution(item.row.state, "stop", "cancelled before it was sent"))
 
     async def again(self, dispatch: Dispatch, failed: AttemptRefused | AttemptFailed) -> bool:
         """Start the next attempt of a call. Return True if it is approved and a grant can be made.
 
         The attempt sends the same bytes to what was approved. If that has changed, a call that surely
         did not run is pending again (withheld if headless). Raises `UserError` if no further attempt is
-        allowed; the call is then unchanged.
+        allowed, or none without asking anew for a call that may have run; the call is then unchanged.
         """
+        await self._policy.prepare()
         async with self._open.lock:
             item = self._open.get(dispatch.call)
-            if (
-                item is None
-                or further_attempts.attempts_exhausted(item, failed)
-                or dispatch not in self.dispatches
-            ):
-                raise UserError("it was tried again already, or is over")
+            if item is None or dispatch not in self.dispatches:
+                raise UserError("it is over")
+            # A refused token allows one further attempt.
+            refused = isinstance(failed, AttemptRefused)
+            if item.tried_again if refused else item.repeated >= further_attempts.MAX_FURTHER:
+                raise UserError("it was tried again already")
             subject = self._lookup(dispatch.server, dispatch.tool)
             if subject is None:
                 raise UserError("the server is gone, or no longer has this tool")
+            if further_attempts.may_have_run(item, failed) and self._stricter(item) is not None:
+                raise UserError("the mode or the rules became stricter meanwhile")
+            item.card = replace(item.card, expires=self.expiry.ends())
             await further_attempts.start_next_attempt(
                 self._journal, item, subject, failed, shown=self._shown, headless=self.headless
             )
@@ -386,6 +556,8 @@ class Gate:
             if item.row.state == "approved":
                 return not await self._tightened(item)
             item.reopen()
+            if item.row.state in PENDING_STATES:
+                self.expiry.begin(item.id)
             if item.row.state == "withheld":
                 self._settle(item, Resolution("withheld", "headless", further_attempts.CHANGED))
             return False
@@ -435,10 +607,11 @@ class Gate:
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None:
             raise UserError(f"{item.row.server} is not connected now, or no longer has this tool")
-        if not has_changed(item.row, subject):
+        shown = item.card.subject
+        if shown.transport and not has_changed(item.row, subject) and shown.says == subject.says:
             assessment = self.assess(item.proposal, subject, item.mode)
             if assessment.decision == "deny":
-                raise UserError(f"{assessment.why[0]}; reject it, or change the mode")
+                raise UserError(f"{assessment.why[0]}; reject it, or change the mode or the rule")
             return
         await self._hold(item, subject)
         raise UserError("the tool or its server changed while this waited; look at it again")
@@ -448,7 +621,8 @@ class Gate:
         row = replace(item.row, server_fp=subject.server_fp, def_hash=subject.def_hash, state="held")
         why = ("the tool or its server changed while this waited",)
         item.card = replace(item.card, subject=subject, why=why, held=True)
-        item.row, item.digest = row, self._shown(row)
+        self._begin_waiting(item)
+        item.row, item.digest = row, self._shown(row, subject)
         await self._journal.commit(
             self._request(item),
             change=lambda tx: call_table.move(
@@ -456,35 +630,54 @@ class Gate:
             ),
         )
 
-    async def _move(
-        self,
-        item: PendingCall,
-        state: CallState,
-        event: AnyEvent,
-        *,
-        decider: str,
-        expect: tuple[CallState, ...] = PENDING_STATES,
+    async def _resolve(
+        self, item: PendingCall, resolution: Resolution, expect: tuple[CallState, ...] = PENDING_STATES
     ) -> None:
-        call = item.row.call
+        """Journal a decision, then pass it on. Raises `UserError` if another one was first."""
+        state, decider = resolution.state, resolution.decider
         try:
             await self._journal.commit(
-                event, change=lambda tx: call_table.move(tx, call, state, expect=expect, decider=decider)
+                _changed(item.row, resolution),
+                change=lambda tx: call_table.move(tx, item.id, state, expect=expect, decider=decider),
             )
         except CallMoved:
             raise UserError("somebody else decided on this call first") from None
         item.row = replace(item.row, state=state, decider=decider)
+        self._settle(item, resolution)
+
+    def _begin_waiting(self, item: PendingCall) -> None:
+        """Let the time begin, or begin again, in which the person can decide. Nobody there has no time."""
+        if self.headless:
+            return
+        item.card = replace(item.card, expires=self.expiry.ends())
+        self.expiry.begin(item.id)
 
     def _settle(self, item: PendingCall, resolution: Resolution) -> None:
+        self.expiry.stop(item.id)
         item.settle(resolution)
         if resolution.state != "approved":
             self._open.remove(item.id)
 
-    def _shown(self, row: CallRow) -> str:
+    def _shown(self, row: CallRow, subject: Subject) -> str:
         """Return the digest that a decision must name: server, definition and arguments, as shown."""
-        return self._digest(f"{row.call}|{row.server_fp}|{row.def_hash}|{row.args_hash}".encode())
+        shown = (row.call, row.server_fp, row.def_hash, row.args_hash, subject.says)
+        return self._digest("|".join(shown).encode())
 
     def _request(self, item: PendingCall) -> Any:
         return request_approval(item.card, item.row, item.digest)
+
+
+def _changed(row: CallRow, resolution: Resolution) -> CallChanged:
+    """Return the event of a decision."""
+    return CallChanged(
+        call=row.call,
+        state=resolution.state,
+        decider=resolution.decider,
+        reason=safe(resolution.reason, limit=1000),
+        feedback=safe(resolution.feedback, limit=4000),
+        attempt=row.attempt,
+        batch=resolution.batch,
+    )
 
 
 def _after_restart(assessment: Assessment) -> Assessment:

@@ -24,6 +24,10 @@ class GrantRefused(Exception):
     """A grant that is forged, copied, altered, expired or used. The call stays unsent."""
 
 
+class PolicyTightened(GrantRefused):
+    """The mode or the rules became stricter after the grant was made: the call is asked about now."""
+
+
 class Grant:
     """Permission for one attempt of one call. Only `Mint.issue` makes these."""
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from omni_tui.approvals.cards import CardContent
 from omni_tui.approvals.subject import CallProposal
 from omni_tui.memory import CallRow
+from omni_tui.policy import Rule
 from omni_tui.protocol import AnyEvent, Mode, UserError
 from omni_tui.protocol.events import CallState
 
@@ -60,6 +61,8 @@ class Resolution:
     decider: str
     reason: str = ""
     feedback: str = ""
+    batch: int = 0
+    """How many calls the person decided on together, 0 if this one alone."""
 
 
 class PendingCall(Pending[Resolution]):
@@ -76,6 +79,8 @@ class PendingCall(Pending[Resolution]):
         """The mode of its turn."""
         self.halted = False
         """Its run was stopped: it gets no grant any more, though its end is not on disk yet."""
+        self.rules: tuple[Rule, ...] = ()
+        """The rules that allowed it."""
         self.unwritten: tuple[AnyEvent, ...] = ()
         self.written = True
         self.tried_again = False
@@ -83,10 +88,18 @@ class PendingCall(Pending[Resolution]):
         self.repeated = 0
         """For how many further attempts after a failure this approval has served."""
 
+        self.may_have_run = False
+        """Whether an attempt before this one was cut off: then it ends as uncertain if no other is sent."""
+
     @property
     def cancelled(self) -> bool:
         """Whether it ended as cancelled."""
         return self.row.state == "cancelled"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was cancelled while its grant was used up: nothing of this attempt was sent."""
+        return self.row.state == ("uncertain" if self.may_have_run else "cancelled")
 
 
 class PendingItems(Generic[Item]):

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from omni_tui.policy import RISK_ORDER
 from omni_tui.protocol.events import Risk
 
 _VERBS = "delete|remove|drop|destroy|purge|wipe|erase|truncate|kill|reset|revoke|uninstall|rm"
 _DESTROYS = re.compile(rf"(?:^|[^a-z])({_VERBS})(?:[^a-z]|$)")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-
-ORDER: dict[Risk, int] = {"read": 0, "write": 1, "unknown": 2, "destructive": 3}
 
 
 def classify(name: str, annotations: dict[str, Any]) -> Risk:
@@ -32,3 +31,11 @@ def classify(name: str, annotations: dict[str, Any]) -> Risk:
     if annotations.get("destructiveHint") is False or annotations.get("readOnlyHint") is False:
         return "write"
     return "unknown"
+
+
+def sure_risk(risk: Risk, *, trusted: bool) -> Risk:
+    """Return the risk that allow rules go by: what an untrusted server claims can only raise it.
+
+    `trusted`: the person trusts the server (`[policy.servers.NAME] trusted`), so its claims count.
+    """
+    return risk if trusted else max(risk, "unknown", key=RISK_ORDER.__getitem__)

@@ -6,11 +6,10 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from omni_tui.cli.output import CliError, ExitStatus, print_note
 
@@ -22,7 +21,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         _check_current_folder()
-        return _COMMANDS[arguments.command](arguments)
+        return _run(arguments)
     except CliError as failure:
         print_note(f"omni-tui: {failure}")
         return failure.status
@@ -53,69 +52,38 @@ def _check_current_folder() -> None:
         ) from None
 
 
-def _app(arguments: argparse.Namespace) -> int:
-    # Imports create no garbage, and collecting costs a tenth of the start. The face starts the collector
-    # with its first frame.
-    gc.disable()
-    try:
-        from omni_tui.cli.app import app
-
-        return app(arguments)
-    finally:
-        gc.enable()
+_FUNCTIONS = {
+    "app": "app:app",
+    "demo": "app:app",
+    "run": "run:run",
+    "servers": "headless:servers",
+    "servers log": "server_log:server_log",
+    "tools": "headless:tools",
+    "call": "headless:call",
+    "config": "configuration:config",
+    "policy": "policy:policy",
+    "sessions": "sessions:sessions",
+    "sessions key": "session_keys:session_key",
+    "sessions export": "conversation_files:export",
+    "sessions import": "conversation_files:import_file",
+    "sessions resume": "remote_sessions:resume",
+    "audit": "audit:audit",
+    "doctor": "doctor:doctor",
+}
+"""The module in `omni_tui.cli` and the function of each command; a coroutine function is awaited."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from omni_tui.cli.run import run
-
-    return _awaited(run(arguments))
-
-
-def _headless(arguments: argparse.Namespace) -> int:
-    if arguments.command == "servers" and arguments.action == "log":
-        from omni_tui.cli.server_log import server_log
-
-        return server_log(arguments)
-    from omni_tui.cli import headless
-
-    commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
-        "servers": headless.servers,
-        "tools": headless.tools,
-        "call": headless.call,
-    }
-    return _awaited(commands[arguments.command](arguments))
-
-
-def _config(arguments: argparse.Namespace) -> int:
-    from omni_tui.cli.configuration import config
-
-    return config(arguments)
-
-
-def _sessions(arguments: argparse.Namespace) -> int:
-    from omni_tui.cli.sessions import sessions
-
-    return _awaited(sessions(arguments))
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from omni_tui.cli.doctor import doctor
-
-    return doctor(arguments)
-
-
-def _awaited(work: Coroutine[Any, Any, int]) -> int:
-    return asyncio.run(work)
-
-
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "app": _app,
-    "demo": _app,
-    "run": _run,
-    "servers": _headless,
-    "tools": _headless,
-    "call": _headless,
-    "config": _config,
-    "sessions": _sessions,
-    "doctor": _doctor,
-}
+    command = arguments.command
+    if command in ("servers", "sessions") and f"{command} {arguments.action}" in _FUNCTIONS:
+        command = f"{command} {arguments.action}"
+    if command in ("app", "demo"):
+        # Imports create no garbage, and collecting costs a tenth of the start. The face starts the
+        # collector with its first frame.
+        gc.disable()
+    try:
+        module, _, function = _FUNCTIONS[command].partition(":")
+        status = getattr(importlib.import_module(f"omni_tui.cli.{module}"), function)(arguments)
+        return int(asyncio.run(status) if asyncio.iscoroutine(status) else status)
+    finally:
+        gc.enable()

@@ -8,12 +8,14 @@ import json
 import os
 from typing import Any
 
+import msgspec
+
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.paths import Paths
-from omni_tui.config.problems import SettingLocations, problem
+from omni_tui.config.problems import problem, setting_location
 from omni_tui.config.server_display import display_target
+from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import Problem
 
 
@@ -26,10 +28,14 @@ def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
     import omni_tui.face.app  # noqa: F401
     from omni_tui.face.keys import check_keys
 
-    places = SettingLocations(loaded.origins or {})
+    origins = loaded.origins or {}
     _, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
     return tuple(
-        problem(places.of(("keys", each.name)), f"keys.{each.name}: {each.why}", "correct or remove it")
+        problem(
+            setting_location(origins, "keys", each.name),
+            f"keys.{each.name}: {each.why}",
+            "correct or remove it",
+        )
         for each in wrong
     )
 
@@ -48,9 +54,9 @@ def _check(loaded: LoadedConfig, as_json: bool) -> int:
         print_json(
             {
                 "file": str(loaded.paths.config_file),
-                "problems": [_problem_json(each) for each in loaded.problems],
+                "problems": [msgspec.to_builtins(each) for each in loaded.problems],
                 "servers": [{"name": spec.name, "problem": spec.problem} for spec in stuck],
-                "notes": [_problem_json(each) for each in loaded.notes],
+                "notes": [msgspec.to_builtins(each) for each in loaded.notes],
             }
         )
     else:
@@ -80,12 +86,8 @@ def _print_check(loaded: LoadedConfig) -> None:
         print_result(f"{loaded.paths.config_file}: no mistakes, {count} server{'' if count == 1 else 's'}")
 
 
-def _problem_json(problem: Problem) -> dict[str, str]:
-    return {"where": problem.where, "what": problem.what, "todo": problem.todo}
-
-
 def _path(loaded: LoadedConfig, as_json: bool) -> int:
-    paths = {name: _text(getattr(loaded.paths, name)) for name in Paths.__struct_fields__}
+    paths = {name: str(path or "") for name, path in msgspec.structs.asdict(loaded.paths).items()}
     if as_json:
         print_json(paths)
     else:
@@ -93,14 +95,10 @@ def _path(loaded: LoadedConfig, as_json: bool) -> int:
     return ExitStatus.DONE
 
 
-def _text(path: object) -> str:
-    return "" if path is None else str(path)
-
-
 def _show(loaded: LoadedConfig, as_json: bool) -> int:
     """Print the settings in effect. References are printed as references, never their values."""
     values = loaded.config.model_dump(exclude={"servers"})
-    servers = [_server(loaded, index) for index in range(len(loaded.servers))]
+    servers = [_server(spec) for spec in loaded.servers]
     if as_json:
         origins = {".".join(map(str, path)): where for path, where in (loaded.origins or {}).items()}
         print_json({**values, "servers": servers, "origins": origins})
@@ -120,8 +118,7 @@ def _show(loaded: LoadedConfig, as_json: bool) -> int:
     return ExitStatus.DONE
 
 
-def _server(loaded: LoadedConfig, index: int) -> dict[str, Any]:
-    spec = loaded.servers[index]
+def _server(spec: ServerSpec) -> dict[str, Any]:
     starts = "yes" if spec.allowed else "when allowed"
     if not spec.enabled or spec.problem:
         starts = "no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import shutil
 import sys
@@ -16,11 +17,12 @@ from omni_tui.cli.configuration import key_problems
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import ExitStatus, print_json, print_result
 from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.redis_address import REDIS_VARIABLES, RedisAddress
+from omni_tui.security.urls import is_loopback
 
 LITELLM_VERSION = "1.106.2"
 """The only trusted version; two releases of that year were compromised."""
 
-_OLDEST_SQLITE = (3, 37)
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 
@@ -52,10 +54,13 @@ def doctor(arguments: argparse.Namespace) -> int:
     return ExitStatus.FAILED if any(finding.level == "bad" for finding in findings) else ExitStatus.DONE
 
 
+def _verdict(name: str, good: bool, what: str, todo: str) -> Finding:
+    return Finding(name, "ok", what) if good else Finding(name, "bad", what, todo)
+
+
 def _python(loaded: LoadedConfig) -> Iterable[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info >= (3, 11)
-    yield Finding("Python", "ok" if good else "bad", version, "" if good else "3.11 or newer is needed")
+    yield _verdict("Python", sys.version_info >= (3, 11), version, "3.11 or newer is needed")
     yield Finding("Omni TUI", "ok", __version__)
 
 
@@ -64,29 +69,24 @@ def _terminal(loaded: LoadedConfig) -> Iterable[Finding]:
         yield Finding("terminal", "note", "the output is not a terminal; the app cannot start here")
         return
     term, colour = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
-    deep = colour in {"truecolor", "24bit"} or "direct" in term
-    plain = term in {"", "dumb", "unknown"}
-    yield Finding(
-        "terminal",
-        "bad" if plain else "ok" if deep else "note",
-        f"TERM={term or '(not set)'} COLORTERM={colour or '(not set)'}",
-        "TERM is not a terminal that can be drawn on"
-        if plain
-        else ""
-        if deep
-        else "colors are approximate; if your terminal has 16 million, set COLORTERM=truecolor",
-    )
+    what = f"TERM={term or '(not set)'} COLORTERM={colour or '(not set)'}"
+    if term in {"", "dumb", "unknown"}:
+        yield Finding("terminal", "bad", what, "TERM is not a terminal that can be drawn on")
+    elif colour in {"truecolor", "24bit"} or "direct" in term:
+        yield Finding("terminal", "ok", what)
+    else:
+        todo = "colors are approximate; if your terminal has 16 million, set COLORTERM=truecolor"
+        yield Finding("terminal", "note", what, todo)
     columns, rows = shutil.get_terminal_size()
-    small = columns < 80 or rows < 24
-    yield Finding(
-        "size", "note" if small else "ok", f"{columns}×{rows}", "80×24 or more is needed" if small else ""
-    )
+    if columns < 80 or rows < 24:
+        yield Finding("size", "note", f"{columns}×{rows}", "80×24 or more is needed")
+    else:
+        yield Finding("size", "ok", f"{columns}×{rows}")
 
 
 def _multiplexer(loaded: LoadedConfig) -> Iterable[Finding]:
-    if not os.environ.get("TMUX"):
-        return
-    yield Finding("tmux", "note", "inside tmux", "to copy, add to tmux.conf: set -g set-clipboard on")
+    if os.environ.get("TMUX"):
+        yield Finding("tmux", "note", "inside tmux", "to copy, add to tmux.conf: set -g set-clipboard on")
 
 
 def _clipboard(loaded: LoadedConfig) -> Iterable[Finding]:
@@ -103,17 +103,18 @@ def _clipboard(loaded: LoadedConfig) -> Iterable[Finding]:
 def _database(loaded: LoadedConfig) -> Iterable[Finding]:
     import sqlite3
 
-    good = sqlite3.sqlite_version_info >= _OLDEST_SQLITE
-    todo = "" if good else "3.37 or newer is needed; use a newer Python"
-    yield Finding("SQLite", "ok" if good else "bad", sqlite3.sqlite_version, todo)
+    good = sqlite3.sqlite_version_info >= (3, 37)
+    yield _verdict("SQLite", good, sqlite3.sqlite_version, "3.37 or newer is needed; use a newer Python")
 
 
-def _key_store(loaded: LoadedConfig) -> Iterable[Finding]:
-    from omni_tui.memory import VaultRefused
+def _saved_state(loaded: LoadedConfig) -> Iterable[Finding]:
+    """Check the keys and count the sessions that cannot be read, without making or opening any."""
+    from omni_tui.memory import Vault, VaultRefused, list_sessions
     from omni_tui.memory.keys import PASSPHRASE, find_keys
 
+    state = loaded.paths.state_dir
     try:
-        found = find_keys(loaded.paths.state_dir, os.environ, make=False)
+        found = find_keys(state, os.environ, make=False)
     except (VaultRefused, OSError) as error:
         yield Finding("key store", "bad", str(error))
         return
@@ -123,40 +124,26 @@ def _key_store(loaded: LoadedConfig) -> Iterable[Finding]:
         what = "no key yet; the first saved session makes one"
         yield Finding("key store", "note", what, f"to avoid a key file, set {PASSPHRASE} or use a keyring")
     elif found.advice:
-        what = f"a key file of mode 0600 ({loaded.paths.state_dir / 'vault.key'})"
+        what = f"a key file of mode 0600 ({state / 'vault.key'})"
         yield Finding("key store", "note", what, f"set {PASSPHRASE}, or unlock a keyring")
     else:
         yield Finding("key store", "ok", f"the {found.keys[0].kind}")
-
-
-def _saved_sessions(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Count the sessions that cannot be read, without making a key or opening a session."""
-    from omni_tui.memory import Vault, VaultRefused, list_sessions
-    from omni_tui.memory.keys import find_keys
-
-    state = loaded.paths.state_dir
-    if not (state / "sessions").is_dir():
+    if not found.keys or not (state / "sessions").is_dir():
         return
-    try:
-        keys = find_keys(state, os.environ, make=False).keys
-    except (VaultRefused, OSError):
-        return  # reported by the key store
-    if not keys:
-        return
-    found = list_sessions(state, Vault(keys[0], tuple(keys[1:])))
-    if found.unreadable:
-        what = f"{len(found.unreadable)} of {len(found.unreadable) + len(found.sessions)} cannot be read"
+    listed = list_sessions(state, Vault(found.keys[0], tuple(found.keys[1:])))
+    if listed.unreadable:
+        what = f"{len(listed.unreadable)} of {len(listed.unreadable) + len(listed.sessions)} cannot be read"
         yield Finding("sessions", "bad", what, "omni-tui sessions list shows which and why")
     else:
-        yield Finding("sessions", "ok", f"{len(found.sessions)} saved")
+        yield Finding("sessions", "ok", f"{len(listed.sessions)} saved")
 
 
 def _folders(loaded: LoadedConfig) -> Iterable[Finding]:
     for name, folder in (("state folder", loaded.paths.state_dir), ("log folder", loaded.paths.log_dir)):
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-        todo = "" if good else f"{nearest} is not writable; use another folder with --state-dir"
-        yield Finding(name, "ok" if good else "bad", str(folder), todo)
+        todo = f"{nearest} is not writable; use another folder with --state-dir"
+        yield _verdict(name, good, str(folder), todo)
 
 
 def _configuration(loaded: LoadedConfig) -> Iterable[Finding]:
@@ -198,17 +185,59 @@ def _servers(loaded: LoadedConfig) -> Iterable[Finding]:
             yield Finding(name, "ok", f"{spec.url} (not checked; omni-tui servers connects)")
         else:
             found = shutil.which(spec.command, path=spec.env.get("PATH"))
-            todo = "" if found else "install it, or write its full path in the config"
             what = found or f"the command {spec.command} is not found"
-            yield Finding(name, "ok" if found else "bad", what, todo)
+            yield _verdict(name, bool(found), what, "install it, or write its full path in the config")
 
 
 def _redis(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Report that Redis is set but unused."""
-    if loaded.redis is not None:
-        where = f"{loaded.redis.host}:{loaded.redis.port}"
-        what = f"REDIS_HOST is {where}; this version does not use Redis"
-        yield Finding("Redis", "note", what, "you can leave REDIS_HOST set: it does nothing yet")
+    """Connect to Redis, where the config asks for it; elsewhere say what the environment names."""
+    if loaded.config.memory.store != "redis":
+        named = [name for name in REDIS_VARIABLES if os.environ.get(name)]
+        if named:
+            what = f"{', '.join(named)} set; sessions are saved on this machine only"
+            yield Finding("Redis", "note", what, 'to mirror them, set store = "redis" under [memory]')
+        return
+    if loaded.redis is None:
+        yield Finding("Redis", "bad", loaded.redis_problem)
+        return
+    yield _reached(loaded.redis)
+    if loaded.redis.password and not loaded.redis.tls and not is_loopback(loaded.redis.host):
+        todo = "use rediss:// if others can listen on the way"
+        yield Finding("Redis", "note", "the password is sent without TLS; sessions are encrypted", todo)
+    yield from _memory_key(loaded.paths.state_dir)
+
+
+def _reached(address: RedisAddress) -> Finding:
+    from omni_tui.memory.redis import RedisTrouble, look_at
+
+    try:
+        facts = asyncio.run(look_at(address))
+    except RedisTrouble as trouble:
+        return Finding("Redis", "bad", f"{address}: {trouble}", trouble.todo)
+    if facts.policy not in ("", "noeviction"):
+        what = f"{address}, version {facts.version}; when its memory is full it drops data ({facts.policy})"
+        return Finding("Redis", "note", what, "set its maxmemory-policy to noeviction")
+    return Finding("Redis", "ok", f"{address}, version {facts.version}")
+
+
+def _memory_key(state: Path) -> Iterable[Finding]:
+    """Look for the key of the sessions in Redis, without making any key."""
+    from omni_tui.memory import Vault, VaultRefused
+    from omni_tui.memory.keys import find_keys
+    from omni_tui.memory.redis import CREATE_KEY, KeyRefused, MemoryKeys
+
+    try:
+        found = find_keys(state, os.environ, make=False)
+        if not found.keys:
+            yield Finding("Redis key", "bad", "there is none", f"make one: {CREATE_KEY}")
+            return
+        sealer = MemoryKeys(state, Vault(found.keys[0], tuple(found.keys[1:]))).sealer()
+    except KeyRefused as error:
+        yield Finding("Redis key", "bad", str(error))
+    except (VaultRefused, OSError):
+        return  # the key store's own check says so
+    else:
+        yield Finding("Redis key", "ok", sealer.id)
 
 
 def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
@@ -221,8 +250,7 @@ def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
         yield Finding("LiteLLM", "bad", "not installed", f"pip install litellm=={LITELLM_VERSION}")
         return
     todo = f"only {LITELLM_VERSION} is trusted: pip install litellm=={LITELLM_VERSION}"
-    good = found == LITELLM_VERSION
-    yield Finding("LiteLLM", "ok" if good else "bad", found, "" if good else todo)
+    yield _verdict("LiteLLM", found == LITELLM_VERSION, found, todo)
     for file in startup_files(sys.path):
         todo = "inspect it; compromised releases of LiteLLM ran at every start of Python this way"
         yield Finding("start-up file", "bad", str(file), todo)
@@ -264,8 +292,7 @@ _CHECKS: tuple[Callable[[LoadedConfig], Iterable[Finding]], ...] = (
     _multiplexer,
     _clipboard,
     _database,
-    _key_store,
-    _saved_sessions,
+    _saved_state,
     _folders,
     _configuration,
     _references,

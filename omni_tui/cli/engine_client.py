@@ -67,12 +67,12 @@ class EngineClient:
         reply = await self.ask(Hello(client="cli"), timeout=START_TIMEOUT)
         assert isinstance(reply, ReplayDone)
         if self.problems is not None:
-            told = [
+            mistakes = [
                 f"{each.where}: {each.what}" + (f" ({each.todo})" if each.todo else "")
                 for each in self.problems.problems
             ]
             raise CliError(
-                "\n".join(told), todo="Correct this first; nothing was done.", status=ExitStatus.USAGE
+                "\n".join(mistakes), todo="Correct this first; nothing was done.", status=ExitStatus.USAGE
             )
 
     async def stop(self) -> None:
@@ -108,9 +108,9 @@ class EngineClient:
             raise CliError(reply.what, why=reply.why, todo=reply.todo)
         return reply
 
-    async def ask_for(self, kind: type[_R], command: AnyCommand, *, timeout: float = 60.0) -> _R:
+    async def ask_for(self, kind: type[_R], command: AnyCommand) -> _R:
         """Send a command and return its reply, which must be of one type."""
-        reply = await self.ask(command, timeout=timeout)
+        reply = await self.ask(command)
         if not isinstance(reply, kind):
             raise CliError(f"the engine answered {type(reply).__name__} to {type(command).__name__}")
         return reply
@@ -171,9 +171,9 @@ class EngineClient:
             if future is not None and not future.done():
                 future.set_result(event)
             return
-        if event.journalled and event.seq in self._seen:
-            return
         if event.journalled:
+            if event.seq in self._seen:
+                return
             self._seen.add(event.seq)
         self._fold(event)
         self.heard(event)

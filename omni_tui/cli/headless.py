@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import difflib
 import json
 import signal
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from omni_tui.cli.engine_client import EngineClient, open_client
@@ -16,10 +14,11 @@ from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import (
     CliError,
     ExitStatus,
-    is_terminal,
+    nearest,
     print_json,
     print_note,
     print_result,
+    shortened,
     table,
 )
 from omni_tui.cli.tool_arguments import read_arguments
@@ -33,7 +32,6 @@ from omni_tui.protocol.events import (
     CallProgress,
     CommandDone,
     ConfirmNeeded,
-    ContentPart,
     JournalFailed,
     ServerChanged,
     TextPage,
@@ -44,6 +42,8 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json
 
 _RAW = -2
+_CLAIMS = ("read", "write")
+"""Risks that are claims unless the server is trusted."""
 _OVER = {"rejected", "denied", "withheld", "expired", "cancelled", "uncertain"}
 _WITHHELD = {"denied", "withheld", "rejected", "expired"}
 
@@ -114,24 +114,29 @@ async def tools(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_tool_json(tool) for tool in details])
     elif found:
-        print_result(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), [_tool_row(tool) for tool in found]))
+        rows = [
+            (
+                identifier(tool.server),
+                tool.label,
+                _risk(tool),
+                shortened(tool.description.strip().partition("\n")[0], 80),
+            )
+            for tool in found
+        ]
+        print_result(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
     else:
         print_note("no tool matches" if arguments.query else "there are no tools")
     return ExitStatus.FAILED if broken else ExitStatus.DONE
 
 
-def _tool_row(tool: ToolSummary) -> tuple[str, ...]:
-    return identifier(tool.server), tool.label, tool.risk, _first_line(tool.description)
+def _risk(tool: ToolSummary) -> str:
+    """Return a tool's risk; a low one that a server claims that is not trusted does not count."""
+    return f"{tool.risk} (claimed)" if tool.risk in _CLAIMS and not tool.server_trusted else tool.risk
 
 
 def _matches(tool: ToolSummary, words: list[str]) -> bool:
     text = f"{tool.server} {tool.label} {tool.title} {tool.description}".lower()
     return all(word in text for word in words)
-
-
-def _first_line(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= 80 else line[:79] + "…"
 
 
 async def _describe(driver: EngineClient, found: list[ToolSummary]) -> list[ToolDetails]:
@@ -172,29 +177,44 @@ async def call(arguments: argparse.Namespace) -> int:
             arguments.pairs, arguments.args, json.loads(details.input_schema_json or "{}")
         )
         named = {"server": arguments.server, "tool": arguments.tool, "arguments_json": exact_json(values)}
-        await _must_fit(driver, CheckArguments(**named))
-        reply = await driver.ask(CallTool(**named, confirmed=arguments.yes))
+        checked = await driver.ask_for(ArgumentsChecked, CheckArguments(**named))
+        if checked.problems:
+            wrong = [f"{each.where}: {each.what}" if each.where else each.what for each in checked.problems]
+            raise CliError(
+                "the arguments do not fit the tool", why="; ".join(wrong), status=ExitStatus.USAGE
+            )
+        reply = await driver.ask(CallTool(**named))
+        if isinstance(reply, ConfirmNeeded) and arguments.yes and not reply.held:
+            reply = await driver.ask(CallTool(**named, confirmed=True, digest=reply.digest))
         if isinstance(reply, ConfirmNeeded):
             raise CliError(
                 "nothing was sent",
                 why="; ".join(reply.why) or f"{details.label} is {reply.risk}",
-                todo="To call it anyway, repeat the command with --yes.",
+                todo=_HELD if reply.held else "To call it anyway, repeat the command with --yes.",
                 status=ExitStatus.WITHHELD,
             )
         assert isinstance(reply, CommandDone)
-        cancelled = await _outcome(driver, watch, reply.id)
+        await _until_over(driver, watch, reply.id)
         report = await _report(driver, arguments, watch, reply.id)
     _print_report(report, as_json=arguments.json)
-    if cancelled:
+    if watch.cancelled:
         return ExitStatus.CANCELLED
-    return _status(report["status"])
+    if report["status"] == "succeeded":
+        return ExitStatus.DONE
+    return ExitStatus.WITHHELD if report["status"] in _WITHHELD else ExitStatus.FAILED
+
+
+_HELD = (
+    "Start omni-tui, open the tool and press Ctrl+T: there you see what has changed and can accept it. "
+    "--yes does not."
+)
 
 
 def _must_be_there(driver: EngineClient, name: str, tool: str) -> None:
     server = driver.servers.get(name)
     if server is None:
         raise CliError(
-            f"there is no server named {name}", why=_nearest(name, driver.servers), status=ExitStatus.USAGE
+            f"there is no server named {name}", why=nearest(name, driver.servers), status=ExitStatus.USAGE
         )
     if server.state not in {"active", "idle", "degraded"}:
         reason = str(server.reason) or server.state.replace("_", " ")
@@ -202,21 +222,8 @@ def _must_be_there(driver: EngineClient, name: str, tool: str) -> None:
     tools = driver.tools.get(name, {})
     if tool not in tools:
         raise CliError(
-            f"{name} has no tool named {tool}", why=_nearest(tool, tools), status=ExitStatus.USAGE
+            f"{name} has no tool named {tool}", why=nearest(tool, tools), status=ExitStatus.USAGE
         )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names[:40]) or 'none'}"
-
-
-async def _must_fit(driver: EngineClient, command: CheckArguments) -> None:
-    checked = await driver.ask_for(ArgumentsChecked, command)
-    if checked.problems:
-        told = [f"{each.where}: {each.what}" if each.where else each.what for each in checked.problems]
-        raise CliError("the arguments do not fit the tool", why="; ".join(told), status=ExitStatus.USAGE)
 
 
 class _Watch:
@@ -226,6 +233,7 @@ class _Watch:
         self.finished: dict[str, CallFinished] = {}
         self.changed: dict[str, CallChanged] = {}
         self.unsaved = ""
+        self.cancelled = False
 
     def heard(self, event: AnyEvent) -> None:
         """Take an event."""
@@ -235,10 +243,10 @@ class _Watch:
             self.changed[event.call] = event
         elif isinstance(event, JournalFailed):
             self.unsaved = event.what
-        elif isinstance(event, CallProgress) and is_terminal(sys.stderr):
+        elif isinstance(event, CallProgress) and sys.stderr.isatty():
             of = "" if event.total is None else f" of {event.total:g}"
             print_note(f"{event.progress:g}{of} {event.message}".rstrip())
-        elif isinstance(event, CallTask | TaskProgress) and is_terminal(sys.stderr):
+        elif isinstance(event, CallTask | TaskProgress) and sys.stderr.isatty():
             print_note(f"runs as a task: {event.status} {event.message}".rstrip())
 
     def is_over(self, call: str) -> bool:
@@ -247,12 +255,11 @@ class _Watch:
         return call in self.finished or (changed is not None and changed.state in _OVER)
 
 
-async def _outcome(driver: EngineClient, watch: _Watch, call: str) -> bool:
-    """Wait for the end of a call; Ctrl+C cancels it. Return whether it was cancelled."""
-    cancelled: list[bool] = []
+async def _until_over(driver: EngineClient, watch: _Watch, call: str) -> None:
+    """Wait for the end of a call; Ctrl+C cancels it."""
 
     def cancel() -> None:
-        cancelled.append(True)
+        watch.cancelled = True
         driver.send(CancelCall(call=call))
 
     loop = asyncio.get_running_loop()
@@ -263,7 +270,6 @@ async def _outcome(driver: EngineClient, watch: _Watch, call: str) -> bool:
         loop.remove_signal_handler(signal.SIGINT)
     if watch.unsaved and not watch.is_over(call):
         raise CliError("the outcome of the call is unknown", why=watch.unsaved)
-    return bool(cancelled)
 
 
 async def _report(
@@ -287,7 +293,10 @@ async def _report(
             report["content"] = whole.get("content", [])
             report["structured"] = whole.get("structuredContent", whole.get("structured"))
         else:
-            report["content"] = [_preview(part) for part in finished.parts]
+            report["content"] = [
+                {"type": part.kind, "text": part.text, "truncated": part.truncated}
+                for part in finished.parts
+            ]
     return report
 
 
@@ -303,10 +312,6 @@ async def _whole_result(driver: EngineClient, call: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _preview(part: ContentPart) -> dict[str, Any]:
-    return {"type": part.kind, "text": part.text, "truncated": part.truncated}
 
 
 def _print_report(report: dict[str, Any], *, as_json: bool) -> None:
@@ -341,9 +346,3 @@ def _block(block: dict[str, Any]) -> str:
     if block.get("type") == "resource_link":
         return f"[{block.get('title') or block.get('name', 'resource')}] {block.get('uri', '')}"
     return json.dumps(block, indent=2)
-
-
-def _status(state: str) -> ExitStatus:
-    if state == "succeeded":
-        return ExitStatus.DONE
-    return ExitStatus.WITHHELD if state in _WITHHELD else ExitStatus.FAILED

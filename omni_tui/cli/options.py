@@ -11,12 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from omni_tui.cli.output import CliError, ExitStatus
+from omni_tui.cli.output import CliError, ExitStatus, print_note
 from omni_tui.config.paths import PROJECT_FILE
 from omni_tui.protocol.launch_options import LaunchOptions
+
+if TYPE_CHECKING:
+    from omni_tui.memory import Vault
 
 _PREFIX = "omni-tui-demo-"
 
@@ -57,19 +61,31 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def open_vault(state: Path, what: str, *, make: bool = False) -> Vault:
+    """Return the keys of a state folder, to read `what`; `make` one if there is none. Raises `CliError`."""
+    from omni_tui.memory import Vault, VaultRefused
+
+    try:
+        vault = Vault.open(state) if make else Vault.for_reading(state)
+    except (VaultRefused, OSError) as error:
+        raise CliError(f"{what} cannot be read", why=str(error)) from None
+    if vault.missing:
+        print_note(f"omni-tui: {vault.missing}")
+    return vault
+
+
 def launch_options(
     arguments: argparse.Namespace,
     *,
     headless: bool = False,
-    connect: bool = True,
-    resume: str = "",
     only: tuple[str, ...] = (),
 ) -> LaunchOptions:
-    """Return the options of one start, with absolute paths. Raises `CliError` for a missing project
-    folder.
-    """
+    """Return the options of a start, with absolute paths. Raises `CliError` without the project folder."""
     demo = arguments.command == "demo" or arguments.demo
-    project = _path(arguments.project) or ("" if demo else _project_here())
+    here = Path.cwd()
+    # A project file in the current folder restricts, which must not be missed.
+    found = str(here) if not demo and (here / PROJECT_FILE).is_file() else ""
+    project = _path(arguments.project) or found
     if project and not Path(project).is_dir():
         raise CliError(
             f"there is no folder {project}",
@@ -85,19 +101,12 @@ def launch_options(
         api_base=arguments.api_base,
         mode=arguments.mode,
         connect_timeout=arguments.connect_timeout,
-        resume=resume or ("new" if headless or arguments.new else arguments.session or "auto"),
+        resume="new" if headless or arguments.new else arguments.session or "auto",
         demo=demo,
         headless=headless,
         debug=arguments.debug,
-        connect="all" if connect else "none",
         only=only,
     )
-
-
-def _project_here() -> str:
-    """Return the current folder if it has a project file: its restrictions must not be missed."""
-    here = Path.cwd()
-    return str(here) if (here / PROJECT_FILE).is_file() else ""
 
 
 def _path(text: str) -> str:

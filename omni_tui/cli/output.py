@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, TextIO
 from unicodedata import combining, east_asian_width
@@ -55,9 +56,9 @@ def print_json(value: Any) -> None:
     _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
-def print_frame(frame: bytes) -> None:
-    """Print one line of JSON, already made safe."""
-    _write(sys.stdout, frame.decode().rstrip("\n") + "\n")
+def print_document(text: str) -> None:
+    """Print a document that was made safe already, whose escapes must not be escaped again."""
+    _write_safe(sys.stdout, text)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -77,14 +78,24 @@ def text_width(text: str) -> int:
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Whether a stream is a terminal."""
-    return stream.isatty()
+def shortened(line: str, limit: int) -> str:
+    """Return a line of at most `limit` characters."""
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the known one most like it, else some of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names[:40]) or 'none'}"
 
 
 def _write(stream: TextIO, text: str) -> None:
     """Write safe text; escape characters that the stream's encoding lacks."""
-    shown = safe(text, limit=sys.maxsize)
+    _write_safe(stream, safe(text, limit=sys.maxsize))
+
+
+def _write_safe(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from omni_tui import __version__
@@ -30,9 +32,14 @@ _DESCRIPTIONS = {
     "run": "Let the agent work on one prompt without a screen. Calls that need your approval are not sent.",
     "servers": "Connect to the configured servers and print their state; or print the log of one.",
     "tools": "List the tools of all servers, or those with every word of QUERY in name or description.",
-    "call": "Call one tool. Typing the command is your approval; a destructive tool also needs --yes.",
+    "call": "Call one tool. Typing the command is your approval; a destructive tool also needs --yes. "
+    "A tool that has changed is not called until you accepted it in the app.",
     "config": "Check, show or find the configuration.",
-    "sessions": "List, show or delete saved sessions.",
+    "policy": "Show the rules that decide on calls, try a call on them, find useless rules, revoke one. "
+    "Starts no server.",
+    "sessions": "List, search, show, rename, tag, delete, back up, restore, export or import "
+    "saved sessions.",
+    "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -42,7 +49,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with status 2."""
-        print(f"{PROGRAM}: {_near(message)}\nsee: {self.prog} --help", file=sys.stderr)
+        from omni_tui.security.text import safe_line  # help and the app start without it
+
+        # A word of the command line may come from a script, which has it from anywhere.
+        print(
+            f"{PROGRAM}: {safe_line(_near(message), limit=2_000)}\nsee: {self.prog} --help", file=sys.stderr
+        )
         raise SystemExit(USAGE_ERROR)
 
 
@@ -73,10 +85,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     if odd := _not_utf8(words):
         parser.error(odd)
+    words, removals = _without_removals(words)
     _must_know_options(parser, words)
     arguments, further = parser.parse_known_args(words, argparse.Namespace(**_GLOBAL_DEFAULTS))
-    _must_have_an_action(parser, arguments)
     _take_further(parser, arguments, further)
+    if arguments.command in ("config", "policy", "sessions") and arguments.action is None:
+        command = _subparsers(parser)[arguments.command]
+        command.error(f"{arguments.command} needs one of: {', '.join(_subparsers(command))}")
+    if arguments.command == "sessions" and arguments.action == "tag":
+        arguments.remove = removals
     if arguments.command is None:
         arguments.command = "app"
     if arguments.json and arguments.command in {"app", "demo"}:
@@ -104,14 +121,6 @@ def _not_utf8(words: Sequence[str]) -> str:
             shown = text[:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             return f"the {what} is not UTF-8 text: {shown}"
     return ""
-
-
-def _must_have_an_action(top: Parser, arguments: argparse.Namespace) -> None:
-    """Exit with the actions of a command that needs one and got none."""
-    command = arguments.command
-    actions = list(_subparsers(_subparsers(top)[command])) if command in ("config", "sessions") else []
-    if actions and arguments.action is None:
-        _subparsers(top)[command].error(f"{command} needs one of: {', '.join(actions)}")
 
 
 def _must_know_options(top: Parser, words: Sequence[str]) -> None:
@@ -156,6 +165,10 @@ def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[s
     """Take the words that `argparse` leaves over when options come between them."""
     words = [word for word in further if not word.startswith("-")]
     rest = {"call": "pairs", "tools": "query"}.get(arguments.command)
+    if arguments.command == "policy" and arguments.action == "test":
+        rest = "pairs"
+    if arguments.command == "sessions":
+        rest = {"search": "words", "rename": "title", "tag": "changes"}.get(arguments.action)
     if len(words) < len(further) or (words and rest is None):
         parser.error(f"unknown: {' '.join(word for word in further if word not in words) or words[0]}")
     if words and rest:
@@ -193,23 +206,48 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    _add_session_options(parser)
+    group = parser.add_argument_group("the app")
+    group.add_argument("--new", action="store_true", help="begin a new session")
+    group.add_argument("--session", metavar="ID", default="", help="open this session")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser, prog=PROGRAM)
 
-    def command(name: str, text: str) -> Parser:
+    def command(name: str, text: str, *, demo: bool = False) -> Parser:
         made: Parser = commands.add_parser(
             name, help=text, description=_DESCRIPTIONS[name], parents=[shared], allow_abbrev=False
         )
+        if demo:
+            made.add_argument(
+                "--demo", action="store_true", help="use the bundled server instead of your own"
+            )
         return made
 
+    def actions(made: Parser, texts: dict[str, str]) -> dict[str, Parser]:
+        subparsers = made.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+        return {
+            name: subparsers.add_parser(
+                name, help=text, description=text, parents=[_shared()], allow_abbrev=False
+            )
+            for name, text in texts.items()
+        }
+
     command("demo", "try it without key, network or configuration")
-    _add_run(command("run", "let the agent work on one prompt without a screen"))
-    _add_servers(command("servers", "connect and print the state of servers; print a server's log"))
-    tools = command("tools", "list tools")
+    run = command("run", "let the agent work on one prompt without a screen", demo=True)
+    run.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads standard input')
+    servers = command("servers", "connect and print the state of servers; print a server's log", demo=True)
+    log = actions(servers, {"log": "print the log of a server's last starts, without starting it"})["log"]
+    log.add_argument("name", metavar="NAME", help="a server's name, as `omni-tui servers` prints it")
+    log.add_argument("--follow", action="store_true", help="keep printing new lines until Ctrl+C")
+    tools = command("tools", "list tools", demo=True)
     tools.add_argument("query", nargs="*", metavar="QUERY", help="words in the name or description")
-    _add_demo(tools)
-    _add_call(command("call", "call one tool"))
-    _add_actions(
+    call = command("call", "call one tool", demo=True)
+    call.add_argument("server", metavar="SERVER")
+    call.add_argument("tool", metavar="TOOL")
+    call.add_argument(
+        "pairs", nargs="*", metavar="KEY=VALUE", help="arguments, converted by the tool's schema"
+    )
+    call.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
+    call.add_argument("--yes", action="store_true", help="call a destructive tool")
+    actions(
         command("config", "check, show or find the configuration"),
         {
             "check": "explain every mistake, with file, line and correction",
@@ -217,7 +255,68 @@ def build_parser() -> Parser:
             "show": "print the settings in effect and where each comes from",
         },
     )
-    _add_sessions(command("sessions", "list, show or delete saved sessions"))
+    policy = actions(
+        command("policy", "show, try, check and remove the rules that decide on calls"),
+        {
+            "list": "list every rule, its state and its place",
+            "test": "say what would be decided on a call, and by which rules",
+            "explain": "say in plain words what a rule does",
+            "lint": "find rules that are mistaken or do nothing",
+            "revoke": "remove a rule of yours, or withdraw the adoption of a project's rule",
+        },
+    )
+    for name in ("explain", "revoke"):
+        policy[name].add_argument("id", metavar="ID", help="a rule's id, as `list` prints it")
+    _add_call_facts(policy["test"])
+    sessions = actions(
+        command("sessions", "list, search, show, delete, back up, export or import saved sessions"),
+        {
+            "list": "list saved sessions, newest first",
+            "show": "print a session",
+            "search": "find words in all sessions: messages, answers, calls, results, titles and tags",
+            "rename": "give a session another title",
+            "tag": "add tags to a session (+work) or remove them (-work); print them if there is no change",
+            "delete": "delete a session permanently, in its backups too",
+            "backup": "back sessions up; a backup can be read with the key store of this state folder only",
+            "restore": "put a backup in the place of a session",
+            "export": "save a conversation to a file: JSON to import again, or Markdown, HTML or asciicast",
+            "import": "make sessions of the conversations in a file of Omni TUI or another program",
+            "resume": "fetch a session from Redis, to go on with it on this machine",
+            "key": "create, export or import the key of the sessions in Redis",
+        },
+    )
+    _add_labels(sessions)
+    _add_files(sessions)
+    sessions["list"].add_argument("--redis", action="store_true", help="list the sessions in Redis instead")
+    sessions["delete"].add_argument("--redis", action="store_true", help="delete it from Redis only")
+    sessions["resume"].add_argument(
+        "--copy", action="store_true", help="make it another session, and leave it where it is"
+    )
+    sessions["key"].add_argument(
+        "step", choices=("create", "export", "import"), metavar="create|export|import"
+    )
+    sessions["key"].add_argument(
+        "--file",
+        metavar="FILE",
+        default="",
+        help="export to FILE or import from it; by default to and from here",
+    )
+    for name in ("show", "delete", "restore", "resume"):
+        sessions[name].add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
+    sessions["backup"].add_argument("ids", metavar="ID", nargs="*", help="sessions; by default all")
+    sessions["backup"].add_argument("--list", action="store_true", help="list the backups there are")
+    sessions["restore"].add_argument(
+        "--number", metavar="N", type=int, default=0, help="which backup; by default the newest"
+    )
+    audit = actions(
+        command("audit", "check or export the audit"),
+        {
+            "verify": "check that no entry was changed or removed; name the first bad one",
+            "export": "print every entry as a line of JSON",
+        },
+    )
+    for each in audit.values():
+        each.add_argument("id", metavar="ID", nargs="?", default="", help="only this session")
     command("doctor", "check this machine")
     return parser
 
@@ -234,9 +333,7 @@ def _shared() -> Parser:
     group.add_argument("--api-base", metavar="URL", help="the address of the model's API")
     group.add_argument("--theme", metavar="NAME", help="the color theme")
     modes = ("chat", "auto", "orchestrator")
-    group.add_argument(
-        "--mode", choices=modes, metavar="MODE", help=f"{', '.join(modes[:2])} or {modes[2]}"
-    )
+    group.add_argument("--mode", choices=modes, metavar="MODE", help="chat, auto or orchestrator")
     group.add_argument(
         "--connect-timeout", type=_seconds, metavar="SECONDS", help="how long each server may take to start"
     )
@@ -257,57 +354,75 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _add_session_options(parser: Parser) -> None:
-    group = parser.add_argument_group("the app")
-    group.add_argument("--new", action="store_true", help="begin a new session")
-    group.add_argument("--session", metavar="ID", default="", help="open this session")
-
-
-def _add_demo(parser: Parser) -> None:
-    parser.add_argument("--demo", action="store_true", help="use the bundled server instead of your own")
-
-
-def _add_servers(parser: Parser) -> None:
-    _add_demo(parser)
-    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
-    text = "print the log of a server's last starts, without starting it"
-    log = subparsers.add_parser("log", help=text, description=text, parents=[_shared()], allow_abbrev=False)
-    log.add_argument("name", metavar="NAME", help="a server's name, as `omni-tui servers` prints it")
-    log.add_argument("--follow", action="store_true", help="keep printing new lines until Ctrl+C")
-
-
-def _add_run(parser: Parser) -> None:
-    parser.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads standard input')
-    _add_demo(parser)
-
-
-def _add_call(parser: Parser) -> None:
-    parser.add_argument("server", metavar="SERVER")
-    parser.add_argument("tool", metavar="TOOL")
-    parser.add_argument(
-        "pairs", nargs="*", metavar="KEY=VALUE", help="arguments, converted by the tool's schema"
+def _add_labels(sessions: dict[str, Parser]) -> None:
+    sessions["list"].add_argument(
+        "--tag", metavar="TAG", action="append", default=[], help="only sessions with this tag"
     )
-    parser.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
-    parser.add_argument("--yes", action="store_true", help="call a destructive tool")
-    _add_demo(parser)
+    sessions["search"].add_argument("words", nargs="+", metavar="WORDS", help="all in one text, any case")
+    sessions["search"].add_argument(
+        "--limit", type=int, metavar="N", default=20, help="how many sessions to print, the best first (20)"
+    )
+    for name in ("rename", "tag"):
+        sessions[name].add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
+    sessions["rename"].add_argument("title", nargs="+", metavar="TITLE", help="the new title")
+    sessions["tag"].add_argument("changes", nargs="*", metavar="+TAG|-TAG", help="what to add or remove")
 
 
-def _add_actions(parser: Parser, actions: dict[str, str]) -> None:
-    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
-    for name, text in actions.items():
-        subparsers.add_parser(name, help=text, description=text, parents=[_shared()], allow_abbrev=False)
+def _add_files(sessions: dict[str, Parser]) -> None:
+    export = sessions["export"]
+    export.add_argument("id", metavar="ID", help="a session's id, as `list` prints it, or its beginning")
+    export.add_argument(
+        "--format",
+        choices=("json", "markdown", "html", "asciicast"),
+        metavar="FORMAT",
+        default="",
+        help="json, markdown, html or asciicast; by default what the name of FILE tells, else json",
+    )
+    export.add_argument(
+        "-o", "--output", metavar="FILE", default="", help="write to FILE, readable by you only"
+    )
+    export.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    importing = sessions["import"]
+    importing.add_argument(
+        "file",
+        metavar="FILE",
+        help="JSON of Omni TUI or MCPOmni Connect, a transcript of Claude Code or Codex (.jsonl), or a "
+        "database of llm or oterm; it is only read",
+    )
+    importing.add_argument("--list", action="store_true", help="list the conversations in FILE")
+    importing.add_argument(
+        "--only",
+        metavar="N",
+        type=int,
+        action="append",
+        default=[],
+        help="import conversation number N of the list; may be given again",
+    )
+    importing.add_argument("--all", action="store_true", help="import every conversation in FILE")
 
 
-def _add_sessions(parser: Parser) -> None:
-    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
-    texts = {
-        "list": "list saved sessions, newest first",
-        "show": "print a session",
-        "delete": "delete a session permanently",
-    }
-    for name, text in texts.items():
-        made = subparsers.add_parser(
-            name, help=text, description=text, parents=[_shared()], allow_abbrev=False
-        )
-        if name != "list":
-            made.add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
+def _without_removals(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take out of `sessions tag` what is to be removed: `argparse` would take `-home` for an option."""
+    at = next((n for n, pair in enumerate(pairwise(words)) if pair == ("sessions", "tag")), None)
+    if at is None:
+        return list(words), []
+    removals = [word for word in words[at + 2 :] if re.fullmatch(r"-[^-].+|-[^-h]", word)]
+    return [word for word in words if word not in removals], [word[1:] for word in removals]
+
+
+def _add_call_facts(test: Parser) -> None:
+    test.add_argument("server", metavar="SERVER")
+    test.add_argument("tool", metavar="TOOL")
+    test.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="arguments: JSON, else text")
+    test.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
+    risks = ("read", "write", "unknown", "destructive")
+    test.add_argument("--risk", choices=risks, default="", metavar="RISK", help=", ".join(risks))
+    askers = ("agent", "hand", "gateway", "operator")
+    test.add_argument("--who", choices=askers, default="agent", metavar="WHO", help=", ".join(askers))
+    test.add_argument("--agent", metavar="PATH", default="root", help="the agent's path, root by default")
+    test.add_argument("--client", metavar="NAME", default="", help="the name of the gateway's client")
+    test.add_argument(
+        "--outside",
+        action="store_true",
+        help="every argument contains data of an untrusted server that you did not type",
+    )

@@ -7,37 +7,16 @@ import asyncio
 import codecs
 import signal
 import sys
-from typing import BinaryIO
+from collections.abc import Callable
 
 from omni_tui.cli.engine_client import EngineClient, open_client
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import CliError, ExitStatus, print_note
-from omni_tui.cli.printers import JsonPrinter, TextPrinter
+from omni_tui.cli.printers import TextPrinter, print_event_json
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import SendMessage, StopRun
-from omni_tui.protocol.events import CallChanged, CommandDone, JournalFailed, TurnEnded
+from omni_tui.protocol.events import CallChanged, CommandDone, JournalFailed, TurnEnded, UserMessage
 from omni_tui.protocol.plan import PlanDecided
-
-_OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-
-
-def read_input(stream: BinaryIO | None = None) -> str:
-    """Return the standard input. Raises `CliError` if it is not UTF-8."""
-    data = (stream or sys.stdin.buffer).read()
-    todo = "Convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE | omni-tui run -"
-    for mark, name in _OTHER.items():
-        if data.startswith(mark):
-            todo = todo.replace("LATIN1", name)
-            raise CliError(
-                "the input is not UTF-8 text", why=f"it is {name}", todo=todo, status=ExitStatus.USAGE
-            )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        why = f"byte 0x{data[error.start]:02X} in line {line}"
-        raise CliError("the input is not UTF-8 text", why=why, todo=todo, status=ExitStatus.USAGE) from None
-
 
 _STOP_S = 10.0
 _STATUS = {
@@ -55,10 +34,10 @@ async def run(arguments: argparse.Namespace) -> int:
     0 done, 1 error, 2 usage or configuration, 3 approval needed but nobody could give it, 4 limit reached,
     130 cancelled.
     """
-    prompt = read_input() if arguments.prompt == "-" else arguments.prompt
+    prompt = _read_input() if arguments.prompt == "-" else arguments.prompt
     if not prompt.strip():
         raise CliError("the prompt is empty", todo="Say what to do.", status=ExitStatus.USAGE)
-    turn = _Turn(JsonPrinter() if arguments.json else TextPrinter())
+    turn = PromptTurn(print_event_json if arguments.json else TextPrinter().print)
     async with open_client(launch_options(arguments, headless=True), turn.heard) as driver:
         await driver.connected()
         for server in driver.broken():
@@ -66,13 +45,29 @@ async def run(arguments: argparse.Namespace) -> int:
         reply = await driver.ask(SendMessage(text=prompt))
         assert isinstance(reply, CommandDone)
         await _until_over(driver, turn, reply.id)
-        turn.leaving = True  # the end of the servers is not part of the run
+        turn.leaving = True  # if the end could not be saved: that of the servers is not part of the run
     if reply.id not in turn.ended and turn.unsaved:
         raise CliError("the run ended", why=turn.unsaved)
+    if turn.rules and not arguments.json:
+        print_note("\nThese rules in your config would let exactly these calls run:\n")
+        print_note("\n".join(dict.fromkeys(turn.rules)).rstrip())
     return turn.status(reply.id)
 
 
-async def _until_over(driver: EngineClient, turn: _Turn, name: str) -> None:
+def _read_input() -> str:
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        encoding, why = "LATIN1", f"byte 0x{data[error.start]:02X} in line {line}"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # neither can begin UTF-8
+        encoding, why = "UTF-16", "it is UTF-16"
+    todo = f"Convert it first, for example: iconv -f {encoding} -t UTF-8 FILE | omni-tui run -"
+    raise CliError("the input is not UTF-8 text", why=why, todo=todo, status=ExitStatus.USAGE)
+
+
+async def _until_over(driver: EngineClient, turn: PromptTurn, name: str) -> None:
     """Wait for the end of the turn. Ctrl+C stops it; a second one stops waiting."""
     interrupts = asyncio.Event()
 
@@ -100,20 +95,26 @@ async def _until_over(driver: EngineClient, turn: _Turn, name: str) -> None:
         await asyncio.gather(over, stopping, return_exceptions=True)
 
 
-class _Turn:
-    """Follows a turn and prints its events."""
+class PromptTurn:
+    """Follows the turn of the prompt and prints the events of the session until it ends."""
 
-    def __init__(self, printer: JsonPrinter | TextPrinter) -> None:
-        self._print = printer.print
+    def __init__(self, print_event: Callable[[AnyEvent], None]) -> None:
+        self._print = print_event
         self.ended: dict[str, TurnEnded] = {}
+        self.first = ""
+        """The turn of the session's first message, which is the prompt."""
         self.unsaved = ""
         self.withheld = False
+        self.rules: list[str] = []
+        """Rules that would let the withheld calls pass, as TOML."""
         self.cancelled = False
         self.leaving = False
 
     def heard(self, event: AnyEvent) -> None:
-        """Take one event."""
-        if isinstance(event, TurnEnded):
+        """Take one event. The end of the prompt's turn is the last that is printed."""
+        if isinstance(event, UserMessage):
+            self.first = self.first or event.turn
+        elif isinstance(event, TurnEnded):
             self.ended[event.turn] = event
         elif isinstance(event, JournalFailed):
             self.unsaved = event.what
@@ -121,8 +122,12 @@ class _Turn:
             isinstance(event, PlanDecided) and event.decider == "headless"
         ):
             self.withheld = True
+            if isinstance(event, CallChanged) and event.rule_toml:
+                self.rules.append(event.rule_toml)
         if not self.leaving:
             self._print(event)
+        if self.first in self.ended:
+            self.leaving = True
 
     def is_over(self, name: str) -> bool:
         """Whether the turn ended, or its end can no longer be saved."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import time
 from datetime import datetime
 from pathlib import Path
 
-from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import CliError, ExitStatus, print_json, print_note, print_result
+from omni_tui.cli.options import launch_options, open_vault
+from omni_tui.cli.output import CliError, ExitStatus, nearest, print_json, print_note, print_result
 from omni_tui.config.load import load_config
-from omni_tui.memory import LogEntry, ServerLogs, UnsafePlace, Vault, VaultRefused
+from omni_tui.memory import LogEntry, ServerLogs
 from omni_tui.memory.server_logs import FOLDER
 from omni_tui.security.text import safe_line
 
@@ -26,9 +25,7 @@ def server_log(arguments: argparse.Namespace) -> int:
     state = loaded.paths.state_dir
     known = {spec.name for spec in loaded.servers}
     logs = _logs(state)
-    entries, broken = _read(logs, arguments.name, known) if logs is not None else ([], 0)
-    if logs is None:
-        _must_be_known(arguments.name, known)
+    entries, broken = _read(logs, arguments.name, known)
     if broken:
         print_note(f"{broken} parts of this log cannot be read: sealed with another key, or damaged")
     if not entries and not arguments.follow:
@@ -50,35 +47,25 @@ def _logs(state: Path) -> ServerLogs | None:
     """Return the saved logs, None if there are none: no key is made then. Raises `CliError`."""
     if not (state / FOLDER).is_dir():
         return None
-    try:
-        vault = Vault.open(state)
-    except (VaultRefused, UnsafePlace, OSError) as error:
-        raise CliError("the server logs cannot be read", why=str(error)) from None
-    if vault.missing:
-        print_note(f"omni-tui: {vault.missing}")
-    return ServerLogs(state, vault)
+    return ServerLogs(state, open_vault(state, "the server logs"))
 
 
-def _read(logs: ServerLogs, name: str, known: set[str]) -> tuple[list[LogEntry], int]:
-    try:
-        return logs.read(name)
-    except FileNotFoundError:
-        _must_be_known(name, known | set(logs.names()))
-        return [], 0
-    except OSError as error:
-        raise CliError(f"the log of {name} cannot be read", why=str(error)) from None
+def _read(logs: ServerLogs | None, name: str, known: set[str]) -> tuple[list[LogEntry], int]:
+    if logs is not None:
+        try:
+            return logs.read(name)
+        except FileNotFoundError:
+            known = known | set(logs.names())
+        except OSError as error:
+            raise CliError(f"the log of {name} cannot be read", why=str(error)) from None
+    if name not in known:
+        what = f"there is no server named {name}, and no log"
+        raise CliError(what, why=nearest(name, known), status=ExitStatus.USAGE)
+    return [], 0
 
 
-def _must_be_known(name: str, known: set[str]) -> None:
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    why = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise CliError(f"there is no server named {name}, and no log", why=why, status=ExitStatus.USAGE)
-
-
-def _follow(logs: ServerLogs, arguments: argparse.Namespace, told: list[LogEntry]) -> None:
-    last = told[-1].ts if told else 0.0
+def _follow(logs: ServerLogs, arguments: argparse.Namespace, printed: list[LogEntry]) -> None:
+    last = printed[-1].ts if printed else 0.0
     stamp: tuple[int, int] | None = None
     while True:
         now = logs.stamp(arguments.name)

@@ -45,10 +45,8 @@ def read_arguments(pairs: Sequence[str], whole: str, schema: Mapping[str, Any]) 
 
 
 def _whole(text: str) -> dict[str, Any]:
-    if not text:
-        return {}
     try:
-        value = json.loads(text)
+        value = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise _usage(f"--args is not JSON: {error}") from None
     if not isinstance(value, dict):

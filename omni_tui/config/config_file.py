@@ -8,7 +8,8 @@ import json
 import os
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,26 +28,6 @@ _LAID_OUT = (
 
 class ConfigEditError(Exception):
     """The file was not changed; the text says why and what to do."""
-
-
-def add_server(
-    path: Path,
-    name: str,
-    *,
-    command: str = "",
-    args: Sequence[str] = (),
-    url: str = "",
-    env: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> None:
-    """Write `[servers.NAME]` into the file, and create the file if it is missing.
-
-    Raises `ConfigEditError` if the file is not TOML, has that server, or cannot be written.
-    """
-    if bool(command) == bool(url):
-        raise ConfigEditError("a server needs a command or an address, one of the two")
-    values = {"command": command, "args": list(args), "url": url, "env": env, "headers": headers}
-    update_server(path, name, {key: value for key, value in values.items() if value}, revision="")
 
 
 def update_server(path: Path, name: str, values: Mapping[str, Any], *, revision: str) -> None:
@@ -78,7 +59,7 @@ def update_server(path: Path, name: str, values: Mapping[str, Any], *, revision:
                 document["servers"] = tomlkit.table(is_super_table=True)
             document["servers"][name] = table
 
-    _change(path, name, change, values)
+    _change(path, change, _Only(("servers", name), values))
 
 
 def set_server_enabled(path: Path, name: str, *, enabled: bool) -> None:
@@ -93,7 +74,7 @@ def set_server_enabled(path: Path, name: str, *, enabled: bool) -> None:
         else:
             table["enabled"] = False
 
-    _change(path, name, change)
+    _change(path, change, _Only(("servers", name)))
 
 
 def remove_server(path: Path, name: str) -> bool:
@@ -108,7 +89,30 @@ def remove_server(path: Path, name: str) -> bool:
             if not document["servers"]:
                 del document["servers"]
 
-    _change(path, name, change)
+    _change(path, change, _Only(("servers", name)))
+    return found
+
+
+def remove_rule(path: Path, rule_id: str) -> bool:
+    """Remove the rules with an id from the file; return False if there is none.
+
+    Raises `ConfigEditError`.
+    """
+    found = False
+
+    def change(document: TOMLDocument) -> None:
+        nonlocal found
+        rules = document.get("policy", {}).get("rule", [])
+        places = [index for index, table in enumerate(rules) if table.get("id") == rule_id]
+        found = bool(places)
+        for index in reversed(places):
+            del rules[index]
+        if found and not rules:
+            del document["policy"]["rule"]
+            if not document["policy"]:
+                del document["policy"]
+
+    _change(path, change, _Rules(rule_id))
     return found
 
 
@@ -153,13 +157,48 @@ def _update(table: Any, values: Mapping[str, Any]) -> None:
             table[key] = value
 
 
-def _change(
-    path: Path,
-    name: str,
-    change: Callable[[TOMLDocument], None],
-    expected: Mapping[str, Any] | None = None,
-) -> None:
-    """Apply a change of one server to the current file. Raises `ConfigEditError`."""
+@dataclass(frozen=True, slots=True)
+class _Only:
+    """A change of one table, which must then be as expected (None: anything)."""
+
+    place: tuple[str, str]
+    expected: Mapping[str, Any] | None = None
+
+    def take(self, values: dict[str, Any]) -> object:
+        """Take what may change out of a file's values, and return it."""
+        section, name = self.place
+        taken = values.get(section, {}).pop(name, None)
+        if not values.get(section, True):
+            del values[section]
+        return taken
+
+    def fits(self, before: object, after: object) -> bool:
+        """Whether what was taken has become what it should."""
+        return self.expected is None or after == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The removal of the rules with an id."""
+
+    rule_id: str
+
+    def take(self, values: dict[str, Any]) -> object:
+        """Take the rules out of a file's values, and return them."""
+        section = values.get("policy", {})
+        rules = section.pop("rule", [])
+        if not section:
+            values.pop("policy", None)
+        return rules
+
+    def fits(self, before: object, after: object) -> bool:
+        """Whether only the rules with the id are gone."""
+        assert isinstance(before, list)
+        return after == [rule for rule in before if rule.get("id") != self.rule_id]
+
+
+def _change(path: Path, change: Callable[[TOMLDocument], None], allowed: _Only | _Rules) -> None:
+    """Apply a change to the current file; nothing but what is allowed changes. Raises `ConfigEditError`."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -167,29 +206,25 @@ def _change(
         document, before = _parsed(path)
         try:
             change(document)
-        except (TOMLKitError, ValueError, TypeError, KeyError) as error:
+        except (TOMLKitError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigEditError(_LAID_OUT.format(path)) from error
         text = tomlkit.dumps(document)
+        _check(path, before, text, allowed)
         if text.encode() == before:
             return
-        _check(path, name, before, text, expected)
         if _write(path, text, before):
             return
     raise ConfigEditError(f"{path} is being changed by another program; try again when it is done")
 
 
-def _check(path: Path, name: str, before: bytes, text: str, expected: Mapping[str, Any] | None) -> None:
-    """Check that the new text has the expected table, and everything else unchanged."""
+def _check(path: Path, before: bytes, text: str, allowed: _Only | _Rules) -> None:
+    """Check that what may change is as expected, and everything else unchanged."""
     try:
         was, becomes = tomllib.loads(before.decode()), tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        was, becomes = {}, {"": "not to be read again"}
-    table = becomes.get("servers", {}).get(name)
-    for whole in (was, becomes):
-        whole.get("servers", {}).pop(name, None)
-        if not whole.get("servers", True):
-            del whole["servers"]
-    if was != becomes or (expected is not None and table != expected):
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigEditError(_LAID_OUT.format(path)) from error
+    fits = allowed.fits(allowed.take(was), allowed.take(becomes))
+    if was != becomes or not fits:
         raise ConfigEditError(_LAID_OUT.format(path))
 
 

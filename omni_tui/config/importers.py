@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from omni_tui.config.layers import LARGEST_FILE
 from omni_tui.config.problems import problem
-from omni_tui.config.references import names_a_secret
+from omni_tui.config.references import names_a_secret, not_set
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.servers import server_spec
 from omni_tui.config.spec import ServerSource, ServerSpec
@@ -79,27 +79,22 @@ class EntryError(Exception):
 class ForeignEntry:
     """An entry in the shape of `ServerSection`.
 
-    `left`: settings that are not used here. `said`: settings that were read differently than written.
+    `left`: settings that are not used here. `notes`: settings that were read differently than written.
     `unmet`: why it cannot be started, "" if it can. `secrets`: values that were filled in and must not be
     shown.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     unmet: str = ""
     secrets: set[str] = field(default_factory=set)
 
 
-def read_entry(written: Any, file: FilePath, environ: Mapping[str, str]) -> ForeignEntry:
-    """Read one entry of a file of servers. Raises `EntryError`."""
+def _unfolded(written: Any) -> dict[str, Any]:
+    """Flatten what some hosts nest: `transport: {type, url}`, `command: {path, args}`."""
     if not isinstance(written, dict):
         raise EntryError("is no table")
-    return _Reader(_unfolded(written), file, environ).read()
-
-
-def _unfolded(written: dict[str, Any]) -> dict[str, Any]:
-    """Flatten what some hosts nest: `transport: {type, url}`, `command: {path, args}`."""
     entry = {key: value for key, value in written.items() if value is not None}
     nested = entry.get("transport")
     if isinstance(nested, dict):
@@ -142,12 +137,7 @@ class _Reader:
                 "it takes variables from a file (envFile), which is not read here; give them in `env`"
             )
         if self._missing:
-            names = ", ".join(self._missing)
-            one = len(self._missing) == 1
-            self._hold(
-                f"the environment variable{'' if one else 's'} {names} {'is' if one else 'are'} not set; "
-                f"set {'it' if one else 'them'} and start again"
-            )
+            self._hold(not_set(list(self._missing)))
         return made
 
     def _hold(self, why: str) -> None:
@@ -201,7 +191,7 @@ class _Reader:
         except ValueError:
             return [command]
         if len(words) > 1:
-            self._made.said.append("`command` holds a whole command line and is read as one")
+            self._made.notes.append("`command` holds a whole command line and is read as one")
         return words
 
     def _words(self, key: str, value: Any) -> list[str]:
@@ -286,7 +276,7 @@ class _Reader:
                     continue
                 value = _SWITCHED.get(str(self._entry[key]).strip().lower())
                 if value is None:
-                    self._made.said.append(f"`{key}` is neither true nor false, so it is switched off")
+                    self._made.notes.append(f"`{key}` is neither true nor false, so it is switched off")
                 if value is None or value is when:
                     self._made.values["enabled"] = False
 
@@ -309,7 +299,7 @@ class _Reader:
             except ValueError:
                 number = math.nan
             if isinstance(value, bool) or not 0 < number < math.inf:
-                self._made.said.append(f"`{key}` is no time and is not used")
+                self._made.notes.append(f"`{key}` is no time and is not used")
                 continue
             thousandths = key.lower().endswith("ms") or (number > _SECONDS_TO and "sec" not in key)
             return min(number / 1000 if thousandths else number, _LONGEST)
@@ -381,7 +371,7 @@ def import_servers(
                 raise EntryError("stands there twice")
             if isinstance(entry, _Table) and entry.twice:
                 raise EntryError(f"has the key {min(entry.twice)!r} twice")
-            read = read_entry(entry, file, environ)
+            read = _Reader(_unfolded(entry), file, environ).read()
             section = _section(read)
         except EntryError as error:
             why = read.unmet or str(error)
@@ -390,7 +380,7 @@ def import_servers(
         spec = server_spec(name, section, source, environ, folder=file.parent, config=config or Config())
         secrets = spec.secrets | read.secrets
         servers.append(replace(spec, problem=spec.problem or read.unmet, secrets=secrets))
-        notes += [problem(where, said) for said in read.said]
+        notes += [problem(where, note) for note in read.notes]
         if read.left:
             notes.append(problem(where, f"not taken over: {', '.join(read.left)}"))
     return ImportedServers(tuple(servers), (), tuple(notes))
@@ -401,9 +391,8 @@ def _section(entry: ForeignEntry) -> ServerSection:
     try:
         return ServerSection.model_validate(entry.values)
     except ValidationError as error:
-        raise EntryError(
-            "; ".join(_words(details["loc"], details["msg"]) for details in error.errors())
-        ) from None
+        found = ((".".join(map(str, details["loc"])), details["msg"]) for details in error.errors())
+        raise EntryError("; ".join(f"{key}: {why}" if key else why for key, why in found)) from None
 
 
 def _read(file: FilePath) -> Any:
@@ -458,8 +447,8 @@ def _entries(whole: Any) -> dict[str, Any]:
 
 
 def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and any(
-        key in value for key in ("command", "url", "httpUrl", "serverUrl")
+    return isinstance(value, dict) and not value.keys().isdisjoint(
+        ("command", "url", "httpUrl", "serverUrl")
     )
 
 
@@ -472,7 +461,3 @@ def _unread(whole: Any, file: FilePath) -> Iterator[Problem]:
     )
     if count:
         yield problem(str(file), f"not taken over: {count} servers of single projects, under `projects`")
-
-
-def _words(loc: tuple[str | int, ...], message: str) -> str:
-    return f"{'.'.join(map(str, loc))}: {message}" if loc else message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
@@ -13,51 +13,51 @@ from omni_tui.config.layers import (
     flags_layer,
     merged,
     read_layer,
+    read_rules_file,
     tightened,
 )
-from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
+from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of
 from omni_tui.config.paths import Paths, find_paths
-from omni_tui.config.problems import KeyPath, SettingLocations, problem
+from omni_tui.config.policy_rules import repeated_ids
+from omni_tui.config.problems import KeyPath, problem, setting_location
+from omni_tui.config.redis_address import REDIS_VARIABLES, RedisAddress, RedisRefused, redis_address
 from omni_tui.config.references import UnresolvedReference, resolve
 from omni_tui.config.sections import (
     ASK_FOR_EVERYTHING,
     OFFLINE,
-    STRICTNESS,
     Config,
     PolicySection,
+    stricter,
     unknown_servers,
 )
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.server_environment import proxy_passwords
-from omni_tui.config.servers import configured_servers, demo_spec
+from omni_tui.config.servers import DEMO_NAME, configured_servers, demo_spec
 from omni_tui.config.spec import ServerSpec
+from omni_tui.policy import Rule, rule_digest
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 from omni_tui.security.urls import is_unencrypted
 
 _TRUE = {"1", "true", "yes", "on"}
 _NO_KEY = "use https, or take the key away"
-_ASIDE = {"LLM_API_KEY", "OMNI_TUI_MODEL", "REDIS_HOST"}
-
-
-@dataclass(frozen=True, slots=True)
-class RedisSettings:
-    """Where Redis is, from `REDIS_HOST`, `REDIS_PORT`, `REDIS_DB` and `REDIS_PASSWORD`."""
-
-    host: str
-    port: int = 6379
-    db: int = 0
-    password: str = ""
+_ASIDE = {"LLM_API_KEY", "OMNI_TUI_MODEL", *REDIS_VARIABLES}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
     """A loaded configuration.
 
-    With `problems`, every "allow" becomes "ask" and the model is offline, unless a project's file only
-    asked for too much. Problems that are `confined` to a server disable only that server. `notes` change
-    nothing. `secrets` are resolved values, for redaction. `model_keys` are the keys of single models, by
-    name. `origins` is the file and line, or the layer, of each `(section, key)` that is not at its default.
+    With `problems`, every "allow" becomes "ask" and no allow rule counts (`cautious`); the model is offline
+    unless a project's file only asked for too much. Problems that are `confined` to a server disable only
+    that server. `notes` change nothing. `secrets` are resolved values, for redaction. `model_keys` are the
+    keys of single models, by name. `redis` is where Redis is, whether or not it is asked for; where that
+    cannot be told, `redis_problem` says why, and only Redis is not used. `origins` is the file and line, or
+    the layer, of each `(section, key)` that is not at its default.
+
+    `rules` are those of the files that count. `proposals` are the allow rules of a project, which count
+    when the person has adopted them (`rules_with`). `suspended` are the person's own that do not count
+    because of a mistake.
     """
 
     config: Config
@@ -69,10 +69,21 @@ class LoadedConfig:
     debug: bool = False
     model_key: str = ""
     model_keys: Mapping[str, str] = field(default_factory=dict)
-    redis: RedisSettings | None = None
+    redis: RedisAddress | None = None
+    redis_problem: str = ""
     secrets: frozenset[str] = frozenset()
     origins: Mapping[KeyPath, str] | None = None
     confined: tuple[Problem, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    proposals: tuple[Rule, ...] = ()
+    suspended: tuple[Rule, ...] = ()
+    cautious: bool = False
+
+    def rules_with(self, adopted: Collection[str]) -> tuple[Rule, ...]:
+        """Return the rules that count if the person has adopted proposals with these hashes."""
+        if self.cautious:
+            return self.rules
+        return (*self.rules, *(rule for rule in self.proposals if rule_digest(rule) in adopted))
 
     @property
     def serious(self) -> tuple[Problem, ...]:
@@ -95,8 +106,10 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     flags = flags_layer(options)
     variables = environment_layer(environ)
     config, origins = merged([user, project, variables, flags])
-    mistakes = [*user.problems, *project.problems, *variables.problems, *flags.problems]
-    places = SettingLocations(origins)
+    card = _rules_file(options, paths)
+    rules = (*user.rules, *card.rules, *project.rules)
+    mistakes = [*user.problems, *card.problems, *project.problems, *variables.problems, *flags.problems]
+    mistakes += repeated_ids(rules)
     servers = configured_servers(config, user, project, environ)
     notes: list[Problem] = []
     if options.mcp_config:
@@ -110,8 +123,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
         what = f"the demo reads no configuration, so {paths.config_file} is not used"
         notes.append(problem("--config", what))
     if options.demo:
-        demo = demo_spec(paths.state_dir)
-        servers[demo.name] = demo
+        servers[DEMO_NAME] = demo_spec(paths.state_dir)
     if options.connect_timeout:
         limit = options.connect_timeout
         servers = {
@@ -120,32 +132,59 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     for setting, name in unknown_servers(config.tools, servers.keys()):
         section, _, key_name = setting.partition(".")
         what = f"{setting}: there is no server {name}, so this does nothing yet"
-        notes.append(problem(places.of((section, key_name)), what))
-    key = _model_key(config, base, environ, mistakes, places)
-    keys = _model_keys(config, environ, mistakes, places)
-    redis = _redis(environ, mistakes)
+        notes.append(problem(setting_location(origins, section, key_name), what))
+    for name in [name for name in config.policy.servers if name not in servers]:
+        what = f"policy.servers: there is no server {name}, so this does nothing yet"
+        notes.append(problem(setting_location(origins, "policy", "servers"), what))
+    key = _model_key(config, base, environ, mistakes, origins)
+    keys = _model_keys(config, environ, mistakes, origins)
+    redis, redis_problem = _redis(config, environ)
+    if redis_problem and config.memory.store == "redis":
+        notes.append(problem(setting_location(origins, "memory", "store"), f"Redis: {redis_problem}"))
+    secrets = [key, *keys.values(), environ.get("REDIS_PASSWORD", ""), redis.password if redis else ""]
+    for spec in servers.values():
+        secrets += [*server_secrets(spec), *proxy_passwords(spec.inherit, environ)]
     confined = (*user.confined, *project.confined)
+    named = options.demo or options.config or options.mcp_config
+    first_run = not named and not any(
+        file is not None and file.exists() for file in (paths.config_file, paths.project_file)
+    )
     serious = any(each not in confined for each in mistakes)
+    cautious = serious or bool(refused)
     return LoadedConfig(
         config=_cautious(config, mistakes=serious, refused=bool(refused)),
         servers=tuple(servers.values()),
         problems=(*mistakes, *refused),
-        first_run=_is_first_run(options, paths),
+        first_run=first_run,
         paths=paths,
         notes=tuple(notes),
         debug=options.debug or environ.get("DEBUG", "").strip().lower() in _TRUE,
         model_key=key,
         model_keys=keys,
         redis=redis,
-        secrets=frozenset(
-            [
-                *_secrets(servers.values(), (key, *keys.values()), redis),
-                *(word for spec in servers.values() for word in proxy_passwords(spec.inherit, environ)),
-            ]
-        ),
+        redis_problem=redis_problem,
+        secrets=frozenset(filter(None, secrets)),
         origins=origins,
         confined=confined,
+        rules=tuple(rule for rule in rules if rule.decision != "allow" or _counts(rule, cautious=cautious)),
+        proposals=tuple(rule for rule in project.rules if rule.decision == "allow"),
+        suspended=tuple(
+            rule for rule in (*user.rules, *card.rules) if cautious and rule.decision == "allow"
+        ),
+        cautious=cautious,
     )
+
+
+def _counts(allow: Rule, *, cautious: bool) -> bool:
+    """Whether an allow rule counts without being adopted."""
+    return allow.origin.scope == "user" and not cautious
+
+
+def _rules_file(options: LaunchOptions, paths: Paths) -> Layer:
+    """Return the layer of the app's own rules, which has nothing else."""
+    if options.demo:
+        return Layer(where="")
+    return read_rules_file(paths.rules_file)
 
 
 def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
@@ -158,7 +197,8 @@ def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
         user = Layer(where="", problems=read_layer(paths.config_file, required=True).problems)
     elif not options.demo:
         user = read_layer(paths.config_file, required=bool(options.config))
-        project = read_layer(paths.project_file, required=False) if paths.project_file else None
+        if paths.project_file:
+            project = read_layer(paths.project_file, required=False, scope="project")
     return user or Layer(where=""), project or Layer(where="")
 
 
@@ -167,7 +207,7 @@ def _model_key(
     base: Config,
     environ: Mapping[str, str],
     mistakes: list[Problem],
-    places: SettingLocations,
+    origins: Mapping[KeyPath, str],
 ) -> str:
     """Return the model's key: `LLM_API_KEY`, else the value of `[model] key`, else "".
 
@@ -180,69 +220,58 @@ def _model_key(
         own = "" if elsewhere and not at_home else config.model.key
         key = environ.get("LLM_API_KEY") or resolve(own, environ).value
     except UnresolvedReference as error:
-        mistakes.append(problem(places.of(("model", "key")), f"model.key: {error}"))
+        mistakes.append(problem(setting_location(origins, "model", "key"), f"model.key: {error}"))
         return ""
     if key and is_unencrypted(config.model.api_base):
         what = "model.api_base would send your key over plain HTTP to another machine"
-        where = places.of(("model", "api_base"))
+        where = setting_location(origins, "model", "api_base")
         mistakes.append(problem(where, f"{what}: {config.model.api_base}", _NO_KEY))
     return key
 
 
 def _model_keys(
-    config: Config, environ: Mapping[str, str], mistakes: list[Problem], places: SettingLocations
+    config: Config, environ: Mapping[str, str], mistakes: list[Problem], origins: Mapping[KeyPath, str]
 ) -> Mapping[str, str]:
     """Return the keys in the tables of single models, by the model's name."""
-    keys, wrong = resolved_keys(config, environ)
-    for name, why in wrong.items():
-        mistakes.append(problem(places.of(("models", name)), f'models."{name}".key: {why}'))
+    keys: dict[str, str] = {}
+    for name, table in config.models.items():
+        if not table.key:
+            continue
+        try:
+            keys[name] = resolve(table.key, environ).value
+        except UnresolvedReference as error:
+            what = f'models."{name}".key: {error}'
+            mistakes.append(problem(setting_location(origins, "models", name), what))
     for name in keys:
         if is_unencrypted(model_spec(name, config, keys=keys).api_base):
             what = f'models."{name}".api_base would send a key over plain HTTP to another machine'
-            mistakes.append(problem(places.of(("models", name)), what, _NO_KEY))
+            mistakes.append(problem(setting_location(origins, "models", name), what, _NO_KEY))
     return keys
 
 
-def _redis(environ: Mapping[str, str], mistakes: list[Problem]) -> RedisSettings | None:
-    host = environ.get("REDIS_HOST", "")
-    if not host:
-        return None
-    numbers: dict[str, int] = {}
-    for name, default, most in (("REDIS_PORT", 6379, 65535), ("REDIS_DB", 0, 1_000_000)):
-        text = environ.get(name, "") or str(default)
-        if not (text.isascii() and text.isdigit() and int(text) <= most):
-            what = f"must be a whole number up to {most}, not {text[:40]!r}"
-            mistakes.append(problem(f"environment: {name}", what, f"correct {name}, or unset it"))
-            return None
-        numbers[name] = int(text)
-    password = environ.get("REDIS_PASSWORD", "")
-    return RedisSettings(host, numbers["REDIS_PORT"], numbers["REDIS_DB"], password)
-
-
-def _secrets(
-    servers: Iterable[ServerSpec], keys: Iterable[str], redis: RedisSettings | None
-) -> Iterator[str]:
-    """Yield every value that must not be shown: resolved references, and literals that look secret."""
-    candidates = [*keys, redis.password if redis else ""]
-    for spec in servers:
-        candidates += server_secrets(spec)
-    yield from (value for value in candidates if value)
-
-
-def _is_first_run(options: LaunchOptions, paths: Paths) -> bool:
-    if options.demo or options.config or options.mcp_config:
-        return False
-    files = (paths.config_file, paths.project_file)
-    return not any(file is not None and file.exists() for file in files)
+def _redis(config: Config, environ: Mapping[str, str]) -> tuple[RedisAddress | None, str]:
+    """Return where Redis is, or why that cannot be told. Neither changes any other setting."""
+    try:
+        own = "" if environ.get("REDIS_PASSWORD") else config.memory.redis.password
+        return redis_address(config.memory.redis, resolve(own, environ).value, environ), ""
+    except RedisRefused as error:
+        return None, str(error)
+    except UnresolvedReference as error:
+        return None, f"memory.redis.password: {error}"
 
 
 def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
     """Restrict a configuration with mistakes: ask for every call, and use the offline model."""
     if not (mistakes or refused):
         return config
-    own = config.policy.decisions()
     asking = ASK_FOR_EVERYTHING.decisions()
-    strict = {mode: max(own[mode], asking[mode], key=lambda name: STRICTNESS[name]) for mode in own}
+    own = config.policy.decisions()
+    strict: dict[str, object] = {mode: stricter(own[mode], asking[mode]) for mode in own}
+    strict["servers"] = {
+        name: {mode: stricter(each, "ask") for mode, each in config.policy.decisions_for(name).items()}
+        for name in config.policy.servers
+    }
+    strict["expire_after"] = config.policy.expire_after
     changed: dict[str, object] = {"policy": PolicySection.model_validate(strict)}
     if mistakes:
         changed["model"] = config.model.model_copy(update={"name": OFFLINE, "fallbacks": []})

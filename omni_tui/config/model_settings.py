@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from omni_tui.config.references import UnresolvedReference, resolve
 from omni_tui.config.spec import ToolCallingSetting
 
 if TYPE_CHECKING:
@@ -74,17 +73,3 @@ def model_spec(
     secret = (keys or {}).get(name, "") or related_key
     spare = related or base.name == "offline"
     return ModelSpec(name, key=secret, api_base=address, spare_key=spare, **values)
-
-
-def resolved_keys(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys of the tables `[models."NAME"]`, and why others do not resolve."""
-    keys: dict[str, str] = {}
-    wrong: dict[str, str] = {}
-    for name, table in config.models.items():
-        if not table.key:
-            continue
-        try:
-            keys[name] = resolve(table.key, environ).value
-        except UnresolvedReference as error:
-            wrong[name] = str(error)
-    return keys, wrong

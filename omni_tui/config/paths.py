@@ -9,12 +9,14 @@ import msgspec
 from omni_tui.config.ui_settings import APP_NAME, default_config_file, default_state_dir
 
 PROJECT_FILE = ".omni-tui.toml"
+RULES_FILE = "rules.toml"
 
 
 class Paths(msgspec.Struct, frozen=True):
     """The folders and files of one start; they may not exist.
 
-    `project_file` is None without a project folder. `state_dir` holds what must survive (sessions, keys,
+    `project_file` is None without a project folder. `rules_file` holds the rules that the app writes.
+    `state_dir` holds what must survive (sessions, keys,
     trust), `cache_dir` what may be deleted at any time.
     """
 
@@ -24,6 +26,7 @@ class Paths(msgspec.Struct, frozen=True):
     cache_dir: Path
     log_dir: Path
     themes_dir: Path
+    rules_file: Path
     project_file: Path | None = None
 
 
@@ -49,5 +52,6 @@ def find_paths(*, config: str = "", state_dir: str = "", project: str = "") -> P
         cache_dir=cache,
         log_dir=logs,
         themes_dir=config_file.parent / "themes",
+        rules_file=config_file.parent / RULES_FILE,
         project_file=Path(project) / PROJECT_FILE if project else None,
     )

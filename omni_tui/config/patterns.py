@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-
-
-@lru_cache(1024)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(
-        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern), re.DOTALL
-    )
-
-
-def matches_glob(pattern: str, name: str) -> bool:
-    """Whether a name matches a glob of `*` and `?`."""
-    return _glob(pattern).fullmatch(name) is not None
+from omni_tui.policy.glob import matches_glob
 
 
 def matches_tool(pattern: str, server: str, tool: str) -> bool:

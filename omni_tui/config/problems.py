@@ -10,14 +10,13 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from omni_tui.config.sections import Config, LimitSection, ModelTable, ServerSection
+from omni_tui.config.sections import Config, LimitSection, ModelTable, ServerPolicy, ServerSection
 from omni_tui.protocol.events import Problem
 from omni_tui.security.text import safe_line
 
@@ -25,8 +24,13 @@ KeyPath = tuple[str | int, ...]
 
 _KEY_PART = re.compile(r"""[ \t]*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')[ \t]*""")
 _SKIP = re.compile(r"(?:[ \t\r\n]|#[^\n]*)+")
-_STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'",
+# A string, a comment, a bracket, or the end of a line.
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"{3,5}'
+    r"|'''.*?'{3,5}"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'"
+    r"|#[^\n]*|[\[\]{}\n]",
     re.DOTALL,
 )
 
@@ -52,9 +56,11 @@ def _statements(text: str) -> Iterator[tuple[KeyPath, int]]:
     """Yield every header, and every key with its whole path, in order."""
     table: KeyPath = ()
     arrays: dict[KeyPath, int] = {}
-    at = 0
+    at = counted = 0
+    line = 1
     while (at := _skip(text, at)) < len(text):
-        line = text.count("\n", 0, at) + 1
+        line += text.count("\n", counted, at)
+        counted = at
         double = text.startswith("[[", at)
         header = double or text[at] == "["
         keys, at = _dotted(text, at + header + double)
@@ -101,63 +107,38 @@ def _dotted(text: str, at: int) -> tuple[KeyPath, int]:
 def _value_end(text: str, at: int) -> int:
     """Return the end of the value that begins here: a line's end outside of brackets."""
     depth = 0
-    while at < len(text):
-        character = text[at]
-        if character in "\"'":
-            found = _STRING.match(text, at)
-            at = found.end() if found else at + 1
-            continue
-        if character == "#":
-            at = text.find("\n", at)
-            if at < 0:
-                return len(text)
-            continue
-        if character == "\n" and depth <= 0:
-            return at
-        depth += (character in "[{") - (character in "]}")
-        at += 1
-    return at
+    for token in _TOKEN.finditer(text, at):
+        if token[0] == "\n" and depth <= 0:
+            return token.start()
+        depth += (token[0] in "[{") - (token[0] in "]}")
+    return len(text)
 
 
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
 
-VARIABLES: dict[KeyPath, str] = {("model", "name"): "OMNI_TUI_MODEL"}
-"""The environment variable of a key."""
-FLAGS: dict[KeyPath, str] = {
-    ("model", "name"): "--model",
-    ("model", "api_base"): "--api-base",
-    ("agent", "mode"): "--mode",
+_NAMES: dict[tuple[str, KeyPath], str] = {
+    (ENVIRONMENT, ("model", "name")): "OMNI_TUI_MODEL",
+    (COMMAND_LINE, ("model", "name")): "--model",
+    (COMMAND_LINE, ("model", "api_base")): "--api-base",
+    (COMMAND_LINE, ("agent", "mode")): "--mode",
 }
-"""The flag of a key."""
+"""The variable or flag of a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingLocations:
-    """The places of a configuration's settings. `origins` is the layer that set each key."""
-
-    origins: Mapping[KeyPath, str]
-
-    def of(self, path: KeyPath) -> str:
-        """Return where a key was set; if it is at its default, the key itself."""
-        origin = self.origins.get(path)
-        return location_text(origin, path) if origin else dotted(path)
+def setting_location(origins: Mapping[KeyPath, str], *path: str) -> str:
+    """Return where a key was set, the key itself if it is at its default. `origins`: the layer of each."""
+    origin = origins.get(path)
+    return location_text(origin, path) if origin else dotted(path)
 
 
 def location_text(origin: str, path: KeyPath) -> str:
     """Return a place: a file as it is, else with the variable or flag."""
-    if origin == ENVIRONMENT and path in VARIABLES:
-        return f"{ENVIRONMENT}: {VARIABLES[path]}"
-    if origin == COMMAND_LINE and path in FLAGS:
-        return f"{COMMAND_LINE}: {FLAGS[path]}"
-    return origin
+    name = _NAMES.get((origin, path))
+    return f"{origin}: {name}" if name else origin
 
 
 _NOT_YET: dict[KeyPath, tuple[str, str]] = {
-    ("policy", "rule"): (
-        "this version does not support rules; they would have no effect",
-        'remove them, and set what each mode does with calls: chat, auto, orchestrator = "ask"',
-    ),
     ("mcpServers",): (
         "a server is a table [servers.NAME] here",
         "to use another host's JSON file as it is, start with --mcp-config FILE",
@@ -213,17 +194,12 @@ def explain(error: ValidationError, file: FilePath, text: str) -> list[tuple[Key
     positions = TomlPositions(text)
     found: list[tuple[int, KeyPath, Problem]] = []
     for details in error.errors(include_url=False):
-        path = _key_path(details["loc"])
+        path = tuple(part for part in details["loc"] if part != "[key]")  # pydantic's mark of a key
         line = positions.line(path)
         what, todo = _words(details, path)
         found.append((line, path, problem(f"{file}:{line}", what, todo)))
     found.sort(key=lambda entry: entry[0])
     return [(path, what) for _, path, what in found]
-
-
-def _key_path(loc: KeyPath) -> KeyPath:
-    """Remove pydantic's marker of a dictionary key from a location."""
-    return tuple(part for part in loc if part != "[key]")
 
 
 def _words(details: ErrorDetails, path: KeyPath) -> tuple[str, str]:
@@ -235,17 +211,14 @@ def _words(details: ErrorDetails, path: KeyPath) -> tuple[str, str]:
         return _wrong_choice(path, details["input"], str(context["expected"]))
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{name} {words.format(_number(context[key]))}, not {_shown(details['input'], path)}", ""
-    if kind == "reference":
-        return (
-            f"{name} {details['msg']}",
-            "write ${NAME} for an environment variable, or keyring:SERVICE/NAME",
-        )
-    if kind in {"reach", "misplaced", "bearer", "http_url", "oauth", "pattern"}:
-        return f"{name} {details['msg']}" if kind != "misplaced" else f"{name}: {details['msg']}", ""
-    wanted = _WANTED.get(kind)
-    if wanted:
-        return f"{name} {wanted}, not {_shown(details['input'], path)}", ""
+        bound = context[key]
+        bound = f"{bound:g}" if isinstance(bound, float) else bound
+        return f"{name} {words.format(bound)}, not {_shown(details['input'], path)}", ""
+    if kind in _WANTED:
+        return f"{name} {_WANTED[kind]}, not {_shown(details['input'], path)}", ""
+    if kind in {"reference", "reach", "bearer", "http_url", "oauth", "pattern"}:
+        todo = "write ${NAME} for an environment variable, or keyring:SERVICE/NAME"
+        return f"{name} {details['msg']}", todo if kind == "reference" else ""
     return f"{name}: {details['msg']}", ""
 
 
@@ -279,6 +252,8 @@ def _keys_at(path: KeyPath) -> list[str]:
     """Return the keys of a section."""
     if path[:2] == ("tools", "limits"):
         return list(LimitSection.model_fields) if len(path) == 3 else []
+    if path[:2] == ("policy", "servers"):
+        return list(ServerPolicy.model_fields) if len(path) == 3 else []
     model: type[BaseModel] = Config
     for depth, part in enumerate(path):
         if depth == 1 and path[0] in _TABLES:
@@ -291,7 +266,7 @@ def _keys_at(path: KeyPath) -> list[str]:
                 continue
             return []
         model = annotation
-    return list(model.model_fields)
+    return [*model.model_fields, *(["rule"] if path == ("policy",) else [])]
 
 
 def dotted(path: KeyPath) -> str:
@@ -301,10 +276,6 @@ def dotted(path: KeyPath) -> str:
         bare = isinstance(part, str) and part.replace("-", "").replace("_", "").isalnum()
         words += f"[{part}]" if isinstance(part, int) else "." + (part if bare else f'"{part}"')
     return words.removeprefix(".") or "the file"
-
-
-def _number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shown(value: object, path: KeyPath) -> str:

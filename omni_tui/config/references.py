@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -63,11 +63,7 @@ def resolve(value: str, environ: Mapping[str, str]) -> ResolvedValue:
     names = {found["variable"] for found in _ANY.finditer(value) if found["variable"]}
     missing = sorted(name for name in names if not environ.get(name))
     if missing:
-        one = len(missing) == 1
-        raise UnresolvedReference(
-            f"the environment variable{'' if one else 's'} {', '.join(missing)} "
-            f"{'is' if one else 'are'} not set; set {'it' if one else 'them'} and start again"
-        )
+        raise UnresolvedReference(not_set(missing))
 
     def stands_for(found: re.Match[str]) -> str:
         if found["variable"]:
@@ -75,6 +71,13 @@ def resolve(value: str, environ: Mapping[str, str]) -> ResolvedValue:
         return _from_keyring(found["service"] or SERVICE, found["name"])
 
     return ResolvedValue(_ANY.sub(stands_for, value), secret=bool(_ANY.search(value)))
+
+
+def not_set(names: Sequence[str]) -> str:
+    """Return in words that environment variables are missing."""
+    if len(names) == 1:
+        return f"the environment variable {names[0]} is not set; set it and start again"
+    return f"the environment variables {', '.join(names)} are not set; set them and start again"
 
 
 def _from_keyring(service: str, name: str) -> str:

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from omni_tui.config.patterns import matches_glob
 from omni_tui.config.references import UnresolvedReference, has_reference, is_reference, resolve
 from omni_tui.config.spec import GrantType, IdpToken, LogLevel, ToolCallingSetting
+from omni_tui.policy.glob import matches_glob
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
@@ -346,17 +346,45 @@ class ServerSection(Section):
         return self
 
 
+def stricter(*decisions: PolicyDecision) -> PolicyDecision:
+    """Return the strictest of some decisions."""
+    return max(decisions, key=lambda decision: STRICTNESS[decision])
+
+
+class ServerPolicy(Section):
+    """`[policy.servers.NAME]`: what each mode does with the calls of one server, if not the usual.
+
+    `trusted`: what the server claims about its tools may lower their risk for allow rules, and what it
+    returns does not count as data from outside (`outside` of a rule).
+    """
+
+    chat: PolicyDecision | None = None
+    auto: PolicyDecision | None = None
+    orchestrator: PolicyDecision | None = None
+    trusted: bool = False
+
+
 class PolicySection(Section):
-    """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
+    """`[policy]`: what each mode does with a call that no rule matches: "allow", "ask" or "deny".
 
     `orchestrator` is for the calls of a plan's agents, by default that of `auto`. `plan`: whether a plan
-    waits for the person before it is carried out.
+    waits for the person before it is carried out. `servers` overrides the modes for single servers.
+    `expire_after`: the seconds after which what waits for the person (a call, a plan, a server request)
+    ends unapproved; 0 for never.
+    The rules of `[[policy.rule]]` are read by `config.policy_rules`.
     """
 
     chat: PolicyDecision = "ask"
     auto: PolicyDecision = "allow"
     orchestrator: PolicyDecision | None = None
     plan: Literal["allow", "ask"] = "ask"
+    servers: dict[str, ServerPolicy] = {}
+    expire_after: float = Field(default=0.0, ge=0, le=30 * 86_400)
+
+    @property
+    def trusted_servers(self) -> frozenset[str]:
+        """The servers whose claims about their tools count."""
+        return frozenset(name for name, server in self.servers.items() if server.trusted)
 
     @property
     def of_plans(self) -> PolicyDecision:
@@ -372,11 +400,32 @@ class PolicySection(Section):
             "plan": self.plan,
         }
 
+    def decisions_for(self, server: str) -> dict[AgentMode, PolicyDecision]:
+        """Return the decision of each mode for the calls of a server.
+
+        A server's decision for `auto` restricts the orchestrator too, unless it has its own for that.
+        """
+        own = self.servers.get(server, ServerPolicy())
+        auto = own.auto or self.auto
+        if own.orchestrator is not None:
+            plans = own.orchestrator
+        elif self.orchestrator is None or own.auto is None:
+            plans = auto if self.orchestrator is None else self.orchestrator
+        else:
+            plans = stricter(self.orchestrator, own.auto)
+        return {"chat": own.chat or self.chat, "auto": auto, "orchestrator": plans}
+
 
 class UiSection(Section):
-    """`[ui]`: the theme's name."""
+    """`[ui]`: the theme's name, and how the terminal tells that something waits.
+
+    `title`: its title says how many items wait. `bell`: it rings when something begins to wait, or a long
+    turn ends, while it does not have the focus.
+    """
 
     theme: str = ""
+    title: bool = True
+    bell: bool = True
 
 
 class SamplingSection(Section):
@@ -393,10 +442,44 @@ class SamplingSection(Section):
     review: bool = True
 
 
-class MemorySection(Section):
-    """`[memory]`: where sessions are stored; there is one kind of store."""
+def _redis_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise PydanticCustomError("redis_url", "must be redis://HOST:PORT/DB") from None
+    if value and parts.scheme.lower() not in ("redis", "rediss"):
+        raise PydanticCustomError("redis_url", "must begin with redis:// or rediss://")
+    if parts.password is not None:
+        raise PydanticCustomError(
+            "redis_url", "must not hold a password; write `password` with a reference instead"
+        )
+    return value
 
-    store: Literal["sqlite"] = "sqlite"
+
+class RedisSection(Section):
+    """`[memory.redis]`: the Redis that sessions are mirrored to. Keys of the environment go before.
+
+    `url`: `redis://[USER@]HOST[:PORT][/DB]`, `rediss://` for TLS; by default `localhost`. `ca`: a file of
+    certificates to trust instead of the system's. `ttl`: the seconds that a session stays there after its
+    last event, 0 for ever. `max_events`: about how many of its last events stay there, 0 for all.
+    """
+
+    url: Annotated[str, AfterValidator(_redis_url)] = ""
+    password: Reference = ""
+    ca: Annotated[str, AfterValidator(_folder)] | Literal[""] = ""
+    ttl: int = Field(default=30 * 86_400, ge=0, le=10 * 366 * 86_400)
+    max_events: int = Field(default=100_000, ge=0, le=100_000_000)
+
+
+class MemorySection(Section):
+    """`[memory]`: where sessions are stored: here only, or mirrored to Redis as well.
+
+    Sessions that were not used for `keep_days` are deleted, a week after that was announced; 0 keeps all.
+    """
+
+    store: Literal["sqlite", "redis"] = "sqlite"
+    keep_days: int = Field(default=0, ge=0, le=36_500)
+    redis: RedisSection = RedisSection()
 
 
 class Config(Section):
@@ -421,14 +504,18 @@ class Config(Section):
         for name, server in self.servers.items():
             for key, value in server.secret_settings():
                 yield f"servers.{name}.{key}", value
+        if self.memory.redis.password:
+            yield "memory.redis.password", self.memory.redis.password
 
     def references(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield the key of each setting with a reference, and why it does not resolve ("" if it does).
 
-        `LLM_API_KEY` replaces the model's key, so the setting is not needed then.
+        `LLM_API_KEY` replaces the model's key and `REDIS_PASSWORD` that of Redis: the setting is not needed
+        then.
         """
+        replaced = {"model.key": "LLM_API_KEY", "memory.redis.password": "REDIS_PASSWORD"}
         for key, value in self.secret_settings():
-            if has_reference(value) and not (key == "model.key" and environ.get("LLM_API_KEY")):
+            if has_reference(value) and not environ.get(replaced.get(key, "")):
                 try:
                     resolve(value, environ)
                 except UnresolvedReference as error:

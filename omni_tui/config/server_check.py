@@ -11,13 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from omni_tui.config.problems import explain, problem
-from omni_tui.config.references import (
-    UnresolvedReference,
-    has_reference,
-    names_a_secret,
-    resolve,
-)
-from omni_tui.config.sections import OAUTH_SECRETS, Config
+from omni_tui.config.references import UnresolvedReference, has_reference, names_a_secret, resolve
+from omni_tui.config.sections import OAUTH_SECRETS, Config, ServerSection
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol.events import Problem
@@ -51,19 +46,31 @@ def check_server(
     source: ServerSource,
     folder: FilePath,
     config: Config,
-    kept: frozenset[str] = frozenset(),
+    kept: frozenset[str],
 ) -> ServerCheck:
     """Check settings in the shape of `[servers.NAME]`.
 
     `kept`: plain-text secrets that are already stored and not reported again, named like `where`.
     """
-    problems = [problem("name", wrong, "") for wrong in [name_problem(name)] if wrong]
-    problems += _form(name or "NAME", values)
-    problems += [each for each in secrets_in(values) if each.where not in kept]
-    problems += _misplaced(values)
-    if problems:
+    problems: list[Problem] = []
+    if wrong := name_problem(name):
+        problems.append(problem("name", wrong))
+    section: ServerSection | None = None
+    try:
+        given = {"servers": {name or "NAME": dict(values)}}
+        section = Config.model_validate(given).servers[name or "NAME"]
+    except ValidationError as error:
+        for path, found in explain(error, FilePath("form"), ""):
+            where = ".".join(str(part) for part in path[2 : 4 if path[2:3] != ("args",) else 3])
+            problems.append(problem(where, found.what, found.todo))
+    problems += [each for each in _secrets(values) if each.where not in kept]
+    command = values.get("command")
+    if isinstance(command, str) and _ADDRESS.match(command.strip()):
+        what = "this is an address, and `command` names a program"
+        todo = "put it under `url`: the server is reached by an address"
+        problems.append(problem("command", what, todo))
+    if problems or section is None:
         return ServerCheck(tuple(problems), (), None)
-    section = Config.model_validate({"servers": {name: dict(values)}}).servers[name]
     spec = server_spec(name, section, source, environ, folder=folder, config=config)
     warnings = (*_unresolved(values, environ), *_literal(values))
     if spec.problem and not any(each.what in spec.problem for each in warnings):
@@ -71,34 +78,15 @@ def check_server(
     return ServerCheck((), warnings, spec)
 
 
-def _form(name: str, values: Mapping[str, Any]) -> Iterator[Problem]:
-    try:
-        Config.model_validate({"servers": {name: dict(values)}})
-    except ValidationError as error:
-        for path, found in explain(error, FilePath("form"), ""):
-            where = ".".join(str(part) for part in path[2 : 4 if path[2:3] != ("args",) else 3])
-            yield problem(where, found.what, found.todo)
-
-
 def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the references that do not resolve now: they are warnings."""
-    oauth = values.get("oauth")
-    named = (
-        {f"oauth.{name}": oauth.get(name) for name in OAUTH_SECRETS} if isinstance(oauth, Mapping) else {}
-    )
+    oauth = values.get("oauth", {})
+    named = {f"oauth.{name}": oauth.get(name) for name in OAUTH_SECRETS}
     for where, value in _values({**values, **named}, ("env", "headers", "token", *named)):
         try:
             resolve(value, environ)
         except UnresolvedReference as error:
             yield problem(where, str(error))
-
-
-def _misplaced(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield values in a field where they cannot work."""
-    command = values.get("command")
-    if isinstance(command, str) and _ADDRESS.match(command.strip()):
-        what = "this is an address, and `command` names a program"
-        yield problem("command", what, "put it under `url`: the server is reached by an address")
 
 
 def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -117,7 +105,7 @@ def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield problem("command", what)
 
 
-def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:
+def _secrets(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem for each value that looks like a plain-text secret, without the value."""
     shape = Redactor().redact
     for where, value in _values(values, ("env", "headers")):
@@ -128,9 +116,8 @@ def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem(where, what, _WRITE.format(name))
     for where, value in _values(values, ("command", "args", "url")):
         if shape(value) != value:
-            yield problem(
-                where, f"{where} seems to hold a secret, and none is written in the clear", _ELSEWHERE
-            )
+            what = f"{where} seems to hold a secret, and none is written in the clear"
+            yield problem(where, what, _ELSEWHERE)
 
 
 def looks_secret(key: str, value: str, shape: Callable[[str], str]) -> bool:
@@ -142,10 +129,8 @@ def looks_secret(key: str, value: str, shape: Callable[[str], str]) -> bool:
         return False
     if shape(value) != value:
         return True
-    if value.strip().lower() in _HARMLESS:
-        return False
     place = any(word in key.lower() for word in _PLACES) and value.startswith(("/", "~", "."))
-    return names_a_secret(key) and not place
+    return names_a_secret(key) and not place and value.strip().lower() not in _HARMLESS
 
 
 def _values(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:

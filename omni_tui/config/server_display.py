@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -20,9 +22,7 @@ def server_secrets(spec: ServerSpec) -> list[str]:
             scheme, _, rest = value.partition(" ")
             found += [value, rest] if scheme.lower() in _SCHEMES else [value]
     found += spec.oauth.secrets() if spec.oauth else ()
-    found += [*secrets_in_arguments(spec.args), *spec.secrets]
-    found += _in_address(spec.url)
-    found += sorted(spec.secrets)
+    found += [*secrets_in_arguments(spec.args), *_in_address(spec.url), *sorted(spec.secrets)]
     return [value for value in dict.fromkeys(found) if value]
 
 
@@ -39,6 +39,21 @@ def display_target(spec: ServerSpec) -> str:
     for secret in sorted(filter(None, _in_address(spec.url)), key=len, reverse=True):
         text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
     return text
+
+
+def display_digest(spec: ServerSpec) -> str:
+    """Return a hash of what a server is, without its secrets: another one if it is another server now."""
+    env = {name: value for name, value in spec.env.items() if not _is_secret(name, spec.secret_env)}
+    headers = {
+        name: value for name, value in spec.headers.items() if not _is_secret(name, spec.secret_headers)
+    }
+    names = [sorted(spec.env), sorted(spec.headers), sorted(spec.inherit)]
+    shown = [spec.name, spec.source, spec.transport, display_target(spec), spec.cwd, env, headers, *names]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+def _is_secret(name: str, secret: frozenset[str]) -> bool:
+    return name in secret or names_a_secret(name)
 
 
 def _in_address(url: str) -> list[str]:

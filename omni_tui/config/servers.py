@@ -34,27 +34,13 @@ def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec 
             'an Authorization header and auth = "oauth" cannot both be used; take one out'
         )
     oauth = section.oauth
-    secrets = {name: _secret(name, value, environ) for name, value in oauth.secrets()}
-    return OAuthSpec(
-        grant=oauth.grant,
-        client_id=oauth.client_id,
-        scopes=tuple(oauth.scopes),
-        client_metadata_url=oauth.client_metadata_url,
-        issuer=oauth.issuer,
-        callback_port=oauth.callback_port,
-        idp_issuer=oauth.idp_issuer,
-        idp_token_endpoint=oauth.idp_token_endpoint,
-        idp_client_id=oauth.idp_client_id,
-        idp_token_type=oauth.idp_token_type,
-        **secrets,
-    )
-
-
-def _secret(name: str, reference: str, environ: Mapping[str, str]) -> str:
-    try:
-        return resolve(reference, environ).value
-    except UnresolvedReference as error:
-        raise UnresolvedReference(f"{name}: {error}") from None
+    settings = oauth.model_dump() | {"scopes": tuple(oauth.scopes)}
+    for name, reference in oauth.secrets():
+        try:
+            settings[name] = resolve(reference, environ).value
+        except UnresolvedReference as error:
+            raise UnresolvedReference(f"{name}: {error}") from None
+    return OAuthSpec(**settings)
 
 
 LONGEST_NAME = 64
@@ -67,19 +53,16 @@ def configured_servers(
 ) -> dict[str, ServerSpec]:
     """Return the servers of the person's file and of the project's, also broken ones."""
     specs: dict[str, ServerSpec] = {}
-    from_project = project.values.get("servers", {})
+    own: tuple[Layer, ServerSource] = (user, "user")
+    of_project: tuple[Layer, ServerSource] = (project, "project")
     for name, section in config.servers.items():
-        layer, source = (project, _PROJECT) if name in from_project else (user, _USER)
+        layer, source = of_project if name in project.values.get("servers", {}) else own
         folder = FilePath(layer.where).parent
         specs[name] = server_spec(name, section, source, environ, folder=folder, config=config)
-    for layer, source in ((user, _USER), (project, _PROJECT)):
+    for layer, source in (own, of_project):
         for name, why in layer.broken.items():
             specs.setdefault(name, ServerSpec(name=name, source=source, allowed=False, problem=why))
     return specs
-
-
-_USER: ServerSource = "user"
-_PROJECT: ServerSource = "project"
 
 
 def server_spec(
@@ -96,6 +79,7 @@ def server_spec(
     `folder` is that of its file: a relative `cwd` begins there. Only the person's own files are consent to
     start it, and only they may use references.
     """
+    first_start = FIRST_START if is_package_runner(section.command, section.args) else 0.0
     spec = ServerSpec(
         name=name,
         source=source,
@@ -107,7 +91,8 @@ def server_spec(
         web=section.transport,
         heartbeat=section.heartbeat,
         connect_timeout=section.connect_timeout,
-        first_start=_first_start(section),
+        # A configured time holds for every start.
+        first_start=0.0 if "connect_timeout" in section.model_fields_set else first_start,
         call_timeout=section.call_timeout or config.tools.call_timeout,
         tasks=section.tasks,
         task_timeout=section.task_timeout or config.tools.task_timeout,
@@ -120,20 +105,18 @@ def server_spec(
     try:
         _refuse(name, section, source)
         env, secret_env = _resolved(section.env, environ)
-        inherit = check_inherit(section.inherit, source)
         headers, secret_headers = _headers(section, environ)
-        oauth = oauth_spec(section, environ)
+        return replace(
+            spec,
+            env=env,
+            secret_env=secret_env,
+            inherit=check_inherit(section.inherit, source),
+            headers=headers,
+            secret_headers=secret_headers,
+            oauth=oauth_spec(section, environ),
+        )
     except UnresolvedReference as error:
         return replace(spec, problem=str(error))
-    return replace(
-        spec,
-        env=env,
-        secret_env=secret_env,
-        inherit=inherit,
-        headers=headers,
-        secret_headers=secret_headers,
-        oauth=oauth,
-    )
 
 
 def name_problem(name: str) -> str:
@@ -154,14 +137,6 @@ def demo_spec(state_dir: FilePath) -> ServerSpec:
         command=sys.executable,
         args=("-I", "-S", str(program), str(state_dir / "notes")),
     )
-
-
-def _first_start(section: ServerSection) -> float:
-    """Return the longer time for a first start; a configured time holds for every start."""
-    waits = "connect_timeout" not in section.model_fields_set and is_package_runner(
-        section.command, section.args
-    )
-    return FIRST_START if waits else 0.0
 
 
 def _refuse(name: str, section: ServerSection, source: ServerSource) -> None:

@@ -1,8 +1,7 @@
 """A small, real MCP server over stdio, for `omni-tui demo`: notes, sums, a slow count, a failure.
 
-Standard library only, so that it runs under `python -I -S` and answers at once. It speaks the
-protocol up to 2025-11-25 (`initialize`); a client's probe for a newer one gets "method not found",
-which sends it to `initialize`. It touches nothing outside the folder named on the command line.
+Standard library only, so that it runs under `python -I -S` and answers at once. It speaks the protocol up
+to 2025-11-25 (`initialize`) and writes only in the folder named on the command line.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-if not __package__:  # started by its path: nothing has told Python where the rest of it is
+if not __package__:  # started by its path
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from omni_tui.demo.tools import (
@@ -24,8 +23,8 @@ from omni_tui.demo.tools import (
     TOOLS,
     DemoTools,
     Json,
+    RpcError,
     ToolFailed,
-    UnknownTool,
     text_result,
 )
 
@@ -35,14 +34,6 @@ INSTRUCTIONS = (
     "A demonstration. Sums, notes kept in a temporary folder, a count that takes a while, made-up weather, "
     "and a tool that always fails."
 )
-
-
-class RpcError(Exception):
-    """An error of the protocol, with its JSON-RPC code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class DemoServer:
@@ -109,8 +100,8 @@ class DemoServer:
 
         def report(progress: float, total: float, message: str) -> None:
             if token is not None:
-                told = {"progressToken": token, "progress": progress, "total": total, "message": message}
-                self._send({"method": "notifications/progress", "params": told})
+                params = {"progressToken": token, "progress": progress, "total": total, "message": message}
+                self._send({"method": "notifications/progress", "params": params})
 
         answer: Json
         try:
@@ -119,8 +110,6 @@ class DemoServer:
             answer = {"result": self._tools.run(str(params.get("name")), arguments, stop, report)}
         except RpcError as error:
             answer = {"error": {"code": error.code, "message": str(error)}}
-        except UnknownTool as error:
-            answer = {"error": {"code": -32602, "message": str(error)}}
         except (ToolFailed, OSError) as error:
             answer = {"result": text_result(str(error), failed=True)}
         del self._running[str(request)]
@@ -150,7 +139,8 @@ class DemoServer:
             raise RpcError(-32602, f"Unknown prompt: {params.get('name')}")
         focus = str((params.get("arguments") or {}).get("focus") or "everything")
         text = f"Show me around your tools, {focus} above all. Use one of them, and say what happened."
-        return {"description": PROMPT["description"], "messages": [_message(text)]}
+        message = {"role": "user", "content": {"type": "text", "text": text}}
+        return {"description": PROMPT["description"], "messages": [message]}
 
     def _read(self, params: Json) -> Json:
         if params.get("uri") != ABOUT:
@@ -158,12 +148,8 @@ class DemoServer:
         return {"contents": [{"uri": ABOUT, "mimeType": "text/plain", "text": INSTRUCTIONS}]}
 
 
-def _message(text: str) -> Json:
-    return {"role": "user", "content": {"type": "text", "text": text}}
-
-
 def main() -> None:
-    """Serve notes from the folder named first on the command line, or from one that goes away."""
+    """Serve notes from the folder named on the command line, else from a temporary one."""
     if len(sys.argv) > 1:
         DemoServer(Path(sys.argv[1])).serve()
         return

@@ -1,4 +1,4 @@
-"""What the demonstration's tools are, and what they do. Standard library only."""
+"""The tools of the demo server. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ Json = dict[str, Any]
 ReportProgress = Callable[[float, float, str], None]
 
 
-class UnknownTool(Exception):
-    """There is no tool of that name."""
+class RpcError(Exception):
+    """An error of the protocol, with its JSON-RPC code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ToolFailed(Exception):
-    """A tool could not do what it was asked; the model and the person are told the text."""
+    """A tool failed; the text is for the model and the person."""
 
 
 def _schema(required: str = "", **properties: Json) -> Json:
@@ -35,7 +39,8 @@ def _schema(required: str = "", **properties: Json) -> Json:
 
 
 def _tool(name: str, title: str, description: str, schema: Json, **annotations: bool) -> Json:
-    hints = {f"{hint}Hint": value for hint, value in annotations.items()} | {"openWorldHint": False}
+    given = annotations or {"readOnly": True}
+    hints = {f"{hint}Hint": value for hint, value in given.items()} | {"openWorldHint": False}
     return {
         "name": name,
         "title": title,
@@ -75,22 +80,19 @@ TOOLS: list[Json] = [
             a=_NUMBER | {"description": "The first number."},
             b=_NUMBER | {"description": "The second."},
         ),
-        readOnly=True,
     ),
     _tool(
         "echo",
         "Echo a text",
         "Return the text exactly as it came.",
         _schema("text", text={"type": "string", "description": "What to say back."}),
-        readOnly=True,
     ),
-    _tool("list_notes", "List the notes", "List the names of all notes.", _schema(), readOnly=True),
+    _tool("list_notes", "List the notes", "List the names of all notes.", _schema()),
     _tool(
         "read_note",
         "Read a note",
         "Return the text of one note.",
         _schema("name", name=_NAME),
-        readOnly=True,
     ),
     _tool(
         "write_note",
@@ -125,7 +127,6 @@ TOOLS: list[Json] = [
                 "maximum": 10,
             },
         ),
-        readOnly=True,
     ),
     _tool(
         "always_fails",
@@ -134,7 +135,6 @@ TOOLS: list[Json] = [
         _schema(
             reason={"type": "string", "description": "What to say.", "default": "because it was asked to"}
         ),
-        readOnly=True,
     ),
     _tool(
         "weather_report",
@@ -143,7 +143,6 @@ TOOLS: list[Json] = [
         _schema(
             "city", city={"type": "string", "description": "Any name.", "minLength": 1, "maxLength": 100}
         ),
-        readOnly=True,
     )
     | {"outputSchema": _WEATHER},
     _tool(
@@ -151,7 +150,6 @@ TOOLS: list[Json] = [
         "Show a picture",
         "Return a small picture and a link to what this server says about itself.",
         _schema(),
-        readOnly=True,
     ),
 ]
 
@@ -171,7 +169,7 @@ RESOURCE: Json = {
 
 
 def check_arguments(arguments: Json, schema: Json) -> None:
-    """Hold arguments against a tool's own schema. Raises `ToolFailed` with the first mistake."""
+    """Check arguments against a tool's schema. Raises `ToolFailed` with the first mistake."""
     properties: Json = schema["properties"]
     for name in arguments:
         if name not in properties:
@@ -200,16 +198,16 @@ def _check_value(name: str, value: Any, rule: Json) -> None:
 
 
 class DemoTools:
-    """What the tools do. Every method takes checked arguments and returns a `tools/call` result."""
+    """The tools as methods: each takes checked arguments and returns a `tools/call` result."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def run(self, name: str, arguments: Json, stop: threading.Event, report: ReportProgress) -> Json:
-        """Run one tool. Raises `UnknownTool`, and `ToolFailed` for a failure."""
+        """Run one tool. Raises `RpcError` for an unknown one, `ToolFailed`."""
         tool = next((tool for tool in TOOLS if tool["name"] == name), None)
         if tool is None:
-            raise UnknownTool(f"Unknown tool: {name}")
+            raise RpcError(-32602, f"Unknown tool: {name}")
         check_arguments(arguments, tool["inputSchema"])
         if name == "slow_count":
             return self.slow_count(stop, report, **arguments)
@@ -293,8 +291,9 @@ def text_result(text: str, *, failed: bool = False) -> Json:
     return {"content": [{"type": "text", "text": text}], "isError": failed}
 
 
-def _png(size: int = 48) -> bytes:
+def _png() -> bytes:
     """Return a small picture: two colours running into each other."""
+    size = 48
     step = 255 // (size - 1)
     rows = b"".join(
         b"\0" + b"".join(bytes((x * step, 96, y * step)) for x in range(size)) for y in range(size)

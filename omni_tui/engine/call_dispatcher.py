@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
-from omni_tui.approvals import Gate, PendingCall
+from omni_tui.approvals.gate import Gate
+from omni_tui.approvals.pending import PendingCall
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.memory import CallRow
@@ -13,45 +15,15 @@ from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.events import CallFinished, CallProgress
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import safe
-from omni_tui.tools import (
-    CallOutcome,
-    CallRetries,
-    OrderPlace,
-    ToolExecutor,
-    WriteOrder,
-    retry_limits,
-)
-from omni_tui.tools.call_retries import RetryBackoff
+from omni_tui.tools.call_retries import CallRetries, RetryBackoff, retry_limits
+from omni_tui.tools.executor import CallOutcome, ToolExecutor
+from omni_tui.tools.write_order import OrderPlace, WriteOrder
 
 _HELD = CallOutcome("held", "It waits for an approval.")
 
 
 class CallWithdrawn(Exception):
     """A call was cancelled while it waited for its turn: nothing was sent."""
-
-
-class _CallNews:
-    """Shows the progress of a call while it runs."""
-
-    def __init__(self, call: str, feed: SessionFeed) -> None:
-        self._call = call
-        self._feed = feed
-
-    def progress(self, progress: float, total: float | None, message: str) -> None:
-        """Show the progress that the server reports."""
-        shown = safe(message, limit=200, lines=False)
-        self._feed.live(
-            CallProgress(call=self._call, progress=progress, total=total, message=shown, ts=time.time())
-        )
-
-    def retry(self, attempt: int, of: int, delay: float, why: str) -> None:
-        """Show that a further attempt follows after `delay` seconds."""
-        reason = safe(why, limit=400, lines=False)
-        self._feed.live(
-            AttemptScheduled(
-                call=self._call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
-            )
-        )
 
 
 class CallDispatcher:
@@ -81,14 +53,14 @@ class CallDispatcher:
         try:
             if place is not None:
                 await place.turn.wait()
-            if not await asyncio.shield(self._gate.still_allowed(row.call)):
+            if not await self._still_allowed(row.call):
                 return _HELD
             if (found := await self._from_cache(row)) is not None:
                 return found
             async with self._context.limits.of(row.server, row.tool):
-                if not await asyncio.shield(self._gate.still_allowed(row.call)):
+                if not await self._still_allowed(row.call):
                     return _HELD
-                terms, news = self._context.rules.of(row.server, row.tool), _CallNews(row.call, self._feed)
+                terms = self._context.tool_settings.of(row.server, row.tool)
                 elsewhere = (
                     row.origin == "agent" and self._context.routes.after(row.server, row.tool) is not None
                 )
@@ -101,14 +73,18 @@ class CallDispatcher:
                 )
                 return await self._executor.execute(
                     self._gate.grant(row.call),
-                    timeout=terms.timeout or self._context.registry.call_timeout(row.server),
-                    on_progress=news.progress,
-                    retries=CallRetries(unsent, cut, news.retry, self.backoff),
+                    timeout=terms.timeout or self._context.registry.get(row.server).spec.call_timeout,
+                    on_progress=partial(self._progress, row.call),
+                    retries=CallRetries(unsent, cut, partial(self._retry, row.call), self.backoff),
                 )
         except asyncio.CancelledError:
             if item.cancelled:
                 raise CallWithdrawn from None
             raise
+
+    async def _still_allowed(self, call: str) -> bool:
+        """Whether the policy of now lets an approved call go; mostly that is known without waiting."""
+        return self._gate.surely_allowed(call) or await asyncio.shield(self._gate.still_allowed(call))
 
     async def _from_cache(self, row: CallRow) -> CallOutcome | None:
         found = self._context.cache.find(row)
@@ -128,3 +104,19 @@ class CallDispatcher:
         self._context.cache.hits += 1
         note = f"\n[Omni TUI: from the cache; such results are kept for {self._context.cache.ttl:g} s.]"
         return CallOutcome("succeeded", kept.text, note=note)
+
+    def _progress(self, call: str, progress: float, total: float | None, message: str) -> None:
+        """Show the progress that the server reports."""
+        shown = safe(message, limit=200, lines=False)
+        self._feed.live(
+            CallProgress(call=call, progress=progress, total=total, message=shown, ts=time.time())
+        )
+
+    def _retry(self, call: str, attempt: int, of: int, delay: float, why: str) -> None:
+        """Show that a further attempt follows after `delay` seconds."""
+        reason = safe(why, limit=400, lines=False)
+        self._feed.live(
+            AttemptScheduled(
+                call=call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
+            )
+        )

@@ -5,18 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from omni_tui.approvals import CallProposal, Subject
+from omni_tui.approvals.subject import CallProposal, Subject
 from omni_tui.engine.context import EngineContext
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import UserError
 from omni_tui.protocol.values import CallOrigin
-from omni_tui.tools import (
-    BadArguments,
-    BadSchema,
-    Tool,
-    canonical,
-    parse_arguments,
-)
+from omni_tui.security.schema_checker import BadSchema
+from omni_tui.tools.call_arguments import BadArguments, canonical, parse_arguments
+from omni_tui.tools.catalogue import Tool
 from omni_tui.tools.tool_names import ToolKey
 
 
@@ -83,7 +79,8 @@ class CallProposalFactory:
         if tool is None or subject is None:
             return None
         try:
-            unchecked = await self.check(tool, parse_arguments(arguments), len(arguments))
+            value = parse_arguments(arguments)
+            unchecked = await self.check(tool, value, len(arguments))
         except BadArguments as error:
             words = f"{tool.server} was not tried instead: for its tool of that name, {error}"
             raise BadArguments(words) from None
@@ -91,7 +88,7 @@ class CallProposalFactory:
             call=new_call_id(),
             server=tool.server,
             tool=tool.name,
-            arguments=arguments.encode(),
+            arguments=canonical(value),
             origin="agent",
             made_by=origin,
             unchecked=unchecked,
@@ -118,9 +115,12 @@ class CallProposalFactory:
         return ""
 
     def by_hand(
-        self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
+        self, tool: Tool, value: dict[str, object], *, confirms: str = "", unchecked: str = ""
     ) -> ProposedCall:
-        """Prepare a call by hand whose arguments have been checked. Raises `UserError`."""
+        """Prepare a call by hand whose arguments have been checked. Raises `UserError`.
+
+        `confirms` is the digest of the question that the person said yes to.
+        """
         subject = self._context.subject(tool.server, tool.name)
         if subject is None:
             raise ServerGone((tool.server, tool.name))
@@ -130,7 +130,7 @@ class CallProposalFactory:
             tool=tool.name,
             arguments=canonical(value),
             origin="hand",
-            confirmed=confirmed,
+            confirms=confirms,
             unchecked=unchecked,
         )
         return ProposedCall(proposal, subject)

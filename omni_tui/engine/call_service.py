@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution
+from omni_tui.approvals import rejected_calls
+from omni_tui.approvals.gate import Gate
+from omni_tui.approvals.grants import GrantRefused
+from omni_tui.approvals.outside_data import Result
+from omni_tui.approvals.pending import PendingCall, Resolution
+from omni_tui.approvals.policy_in_force import PolicyInForce
+from omni_tui.approvals.subject import Question
 from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
 from omni_tui.engine.call_proposals import CallProposalFactory, ProposedCall, ServerGone, new_call_id
 from omni_tui.engine.context import EngineContext
@@ -20,21 +26,17 @@ from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
 from omni_tui.models.attachments import images_in
 from omni_tui.models.base import ToolCall
-from omni_tui.protocol import SafeText, UserError
-from omni_tui.protocol.events import CallState
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol.events import CallChanged, CallState, Notice
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe
-from omni_tui.tools import (
-    MAY_BE_HALF_DONE,
-    BadArguments,
-    CallBecameTask,
-    CallOutcome,
-    OrderPlace,
-    StoredResult,
-    TaskTracker,
-    model_text,
-)
+from omni_tui.tools.call_arguments import BadArguments, canonical, parse_arguments
+from omni_tui.tools.executor import CallBecameTask, CallOutcome
+from omni_tui.tools.results import StoredResult, model_text
+from omni_tui.tools.task_tracker import MAY_BE_HALF_DONE, TaskTracker
 from omni_tui.tools.tool_names import ToolKey
+from omni_tui.tools.write_order import OrderPlace
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,13 @@ class ActiveCall:
     task: asyncio.Task[CallOutcome] | None = None
     cancelled: bool = False
     """Whether somebody cancelled it: no other call takes its place then."""
+    earlier: CallRow | None = None
+    """Its row, where it was sent before a restart."""
+
+    @property
+    def row(self) -> CallRow | None:
+        """The row of the call, None before the gate has it."""
+        return self.item.row if self.item is not None else self.earlier
 
 
 class CallService:
@@ -63,6 +72,7 @@ class CallService:
         context: EngineContext,
         journal: Journal,
         gate: Gate,
+        policy: PolicyInForce,
         dispatcher: CallDispatcher,
         tasks: TaskTracker,
         turns: TurnModes,
@@ -70,6 +80,7 @@ class CallService:
         self._context = context
         self._journal = journal
         self._gate = gate
+        self._policy = policy
         self._dispatcher = dispatcher
         self._server_tasks = tasks
         self._turns = turns
@@ -81,6 +92,8 @@ class CallService:
         """Calls that waited for the person when the app ended, until their agent asks for them."""
         self._followed: dict[CallOrigin, ActiveCall] = {}
         """Calls that ran as tasks at their servers when the app ended."""
+        self._refused: dict[str, Resolution] = {}
+        """How calls were refused before a restart, of which the model may not have been told yet."""
 
     # --- from the agent -------------------------------------------------------------------------
 
@@ -95,14 +108,15 @@ class CallService:
             active = ActiveCall(item.id if item is not None else new_call_id(), item)
             self._start(active, self._from_agent(active, origin, call))
         outcome = await self._outcome(active)
-        return ToolOutcome(
-            outcome.text, outcome.state, call=outcome.call, note=outcome.note, images=outcome.images
-        )
+        note = outcome.note
+        if active.row is not None:
+            note += _note_of_edit(call, active.row.args, outcome.state)
+        return ToolOutcome(outcome.text, outcome.state, call=outcome.call, note=note, images=outcome.images)
 
     async def _from_agent(self, active: ActiveCall, origin: CallOrigin, call: ToolCall) -> CallOutcome:
         async with self._entry:
             if active.item is None:
-                if (earlier := await self._earlier(origin)) is not None:
+                if (earlier := await self._earlier(active, origin)) is not None:
                     return earlier
                 try:
                     proposed = await self.proposals.of_agent(active.id, origin, call)
@@ -152,9 +166,10 @@ class CallService:
         where = f"{first[0]} could not be reached; this is the outcome of the same call at {pair[0]}."
         return replace(outcome, note=f"{outcome.note}\n[Omni TUI: {where}]")
 
-    async def _earlier(self, origin: CallOrigin) -> CallOutcome | None:
+    async def _earlier(self, active: ActiveCall, origin: CallOrigin) -> CallOutcome | None:
         """Return the outcome of this very call from before a restart, None if it was not made."""
         row = await self._journal.run(lambda tx: call_table.find(tx, origin))
+        active.earlier = row
         if row is None:
             return None
         data = await self._journal.run(lambda tx: call_table.get_result(tx, row.call, row.attempt))
@@ -167,14 +182,16 @@ class CallService:
             lambda tx: task_table.load(tx, row.call, row.attempt) is not None
         ):
             return CallOutcome(row.state, f"It was cancelled while it ran. {MAY_BE_HALF_DONE}")
+        if (refused := self._refused.get(row.call)) is not None:
+            return CallOutcome(refused.state, _refusal(refused), refused.reason)
         return CallOutcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------
 
-    def question(self, hand: ProposedCall) -> tuple[SafeText, ...]:
-        """Return why a call by hand must be confirmed first; empty if it need not be."""
-        assessment = self._gate.assess(hand.proposal, hand.subject, self._turns.mode(""))
-        return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
+    async def question(self, hand: ProposedCall) -> Question | None:
+        """Return what a call by hand must be confirmed for first, None if it need not be."""
+        await self._policy.prepare()
+        return self._gate.question(hand.proposal, hand.subject, self._turns.mode(""))
 
     def start_by_hand(self, hand: ProposedCall) -> str:
         """Start a call by hand, once, and return its id; its events tell the rest."""
@@ -212,27 +229,37 @@ class CallService:
                 return CallOutcome(resolution.state, _refusal(resolution), resolution.reason)
             try:
                 outcome = await self._dispatcher.send(item, place)
-            except CallBecameTask as begun:  # leave its place: a task may take days
-                return await self._server_tasks.follow(begun)
+            except CallBecameTask as became:  # leave its place: a task may take days
+                outcome = await self._server_tasks.follow(became)
             except CallWithdrawn:
                 return CallOutcome("cancelled", _WORDS["cancelled"])
             except (UserError, GrantRefused, JournalBroken) as error:
                 logger.warning("call %s was not sent: %s", item.id, error)
                 await self._abandon(item.id, str(error))
+                if item.may_have_run:
+                    return CallOutcome("uncertain", _WORDS["uncertain"], str(error))
                 unsent = not isinstance(error, JournalBroken)
                 return CallOutcome("failed", f"Nothing was sent: {error}", str(error), did_not_run=unsent)
             if outcome.state != "held":
+                self._policy.remember_result(_returned(item.row, outcome))
                 return outcome
 
     async def _accept(self, item: PendingCall, resolution: Resolution) -> None:
-        """Accept a new or changed tool as it was shown: the person has approved a call of it."""
-        if resolution.state != "approved" or "user" not in resolution.decider:
+        """Accept a new or changed tool as its card showed it: the person has approved the card.
+
+        The question about a call by hand shows no definition, so a yes to it accepts none.
+        """
+        if resolution.state != "approved" or resolution.decider != "user":
             return
-        shown, row = item.card.subject, item.row
-        if not shown.transport:  # it was shown before its server was connected
-            shown = self._context.subject(row.server, row.tool) or shown
-        if "changed" in (shown.server_trust, shown.tool_trust) or shown.tool_trust == "new":
-            await self._context.catalogue.accept(row.server, row.tool, row.def_hash)
+        shown = item.card.subject
+        if shown.held or shown.tool_trust == "new":
+            try:
+                await self._context.accept(shown, session=self._journal.session)
+            except UserError as error:
+                # The call itself is approved, as its session's audit tells. Its tool stays held.
+                name = f"{identifier(shown.server)} › {identifier(shown.tool)}"
+                what = safe(f"the definition of {name} was not accepted, and is asked about again")
+                self._context.clients.tell(Notice(level="warning", what=what, why=safe(str(error))))
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
@@ -279,6 +306,12 @@ class CallService:
         except Exception as error:
             return CallOutcome("failed", f"Error inside Omni TUI: {type(error).__name__}", str(error))
 
+    async def stop_followed(self, turn: str) -> None:
+        """Cancel the calls of a turn that ran as tasks at their servers when the app ended."""
+        for origin, active in list(self._followed.items()):
+            if origin.turn == turn:
+                await self.cancel(active.id, decider="stop", reason="the turn was stopped")
+
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
         """Cancel one call at any point of its way. Return False if it is over."""
         active = self._active.get(call)
@@ -323,6 +356,13 @@ class CallService:
             item = await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[row.made_by] = item
 
+    def recall_refusals(self, events: Iterable[AnyEvent]) -> None:
+        """Remember from the journal why calls were not sent, and what the person said about them."""
+        for event in events:
+            if isinstance(event, CallChanged) and event.state in _NOT_SENT:
+                told = Resolution(event.state, event.decider, event.reason, event.feedback)
+                self._refused[event.call] = told
+
     async def withdraw_restored(self) -> None:
         """Withdraw the restored calls: their turn is not continued."""
         items, self._restored = list(self._restored.values()), {}
@@ -332,13 +372,22 @@ class CallService:
     def follow_tasks(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Follow the calls that ran as tasks when the app ended."""
         for row in rows:
-            active = ActiveCall(row.call)
-            self._start(active, self._server_tasks.resume(row, running[row.call]))
+            active = ActiveCall(row.call, earlier=row)
+            self._start(active, self._resumed(row, running[row.call]))
             self._followed[row.made_by] = active
+
+    async def _resumed(self, row: CallRow, saved: SavedTask) -> CallOutcome:
+        outcome = await self._server_tasks.resume(row, saved)
+        self._policy.remember_result(_returned(row, outcome))
+        return outcome
 
     def restored(self, call: str) -> bool:
         """Whether a call was restored and its agent does not wait for it yet."""
         return any(item.id == call and item.waits for item in self._restored.values())
+
+
+def _returned(row: CallRow, outcome: CallOutcome) -> Result:
+    return Result(row.server, outcome.text, row.made_by)
 
 
 _WORDS: dict[CallState, str] = {
@@ -353,10 +402,36 @@ _WORDS: dict[CallState, str] = {
     "expired": "The approval timed out; it was not refused. You may ask again later.",
 }
 
+_REPEATED = (
+    "Rejected automatically: the user rejected this very call twice in this turn and is not asked again. "
+    "Do not make it again; do something else, or ask the user what to do."
+)
+_NOT_SENT: frozenset[CallState] = frozenset(("rejected", "denied", "withheld", "expired", "cancelled"))
+_EDIT_LIMIT = 4_000
+"""Most characters of edited arguments that the model is told."""
+
+
+def _note_of_edit(call: ToolCall, arguments: bytes, state: CallState) -> str:
+    """Return what the model is told if the person changed the arguments of its call before it was sent."""
+    if state in _NOT_SENT:
+        return ""
+    try:
+        if canonical(parse_arguments(call.arguments)) == arguments:
+            return ""
+    except BadArguments:
+        return ""
+    text = arguments.decode()
+    cut = f" (the first {_EDIT_LIMIT:,} of {len(text):,} characters)" if len(text) > _EDIT_LIMIT else ""
+    ran = "was sent" if state == "uncertain" else "ran"
+    words = f"the user changed the arguments of this call before it {ran}. It {ran} with{cut}:"
+    return f"\n[Omni TUI: {words} {text[:_EDIT_LIMIT]}]"
+
 
 def _refusal(resolution: Resolution) -> str:
     """Return what the model is told about its call, with the person's feedback."""
     text = _WORDS.get(resolution.state, "Not sent.")
+    if resolution.decider == rejected_calls.DECIDER:
+        return _REPEATED
     if resolution.state == "rejected" and resolution.feedback:
         return f"{text} The user says: {resolution.feedback}"
     if resolution.state in ("denied", "withheld") and resolution.reason:

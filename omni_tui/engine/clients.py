@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -37,8 +36,9 @@ class EventBuffer:
         self._closed = False
         self._last = 0
         self._lagging = False
-        self._drained: asyncio.Future[None] | None = None
-        self._told = asyncio.Event()
+        self._drained = asyncio.Event()
+        self.caught_up = asyncio.Event()
+        """Set when a replay has caught up with the journal."""
         self.skipped = 0
         self.replay = asyncio.Lock()
 
@@ -49,7 +49,7 @@ class EventBuffer:
         if event.journalled and not event.public:
             return
         full = len(self._queue) >= self._capacity
-        if event.journalled and self.replaying:
+        if event.journalled and not self.caught_up.is_set():
             self.skipped = max(self.skipped, event.seq)
             return
         if event.journalled:
@@ -58,29 +58,18 @@ class EventBuffer:
             if self._lagging:
                 return
             self._last = max(self._last, event.seq)
-        elif isinstance(event, _MOMENTARY) and (full or self.replaying):
+        elif isinstance(event, _MOMENTARY) and (full or not self.caught_up.is_set()):
             return  # during a replay it would come before what the replay sends
         self._queue.append(event)
         self._wake.set()
 
-    @property
-    def replaying(self) -> bool:
-        """Return whether journalled events are left to a replay, perhaps one not asked for yet."""
-        return not self._told.is_set()
-
-    async def told(self, seconds: float) -> bool:
-        """Wait until a replay has caught up with the journal, at most `seconds`. False if none has."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._told.wait(), seconds)
-        return not self.replaying
-
     def begin_replay(self) -> None:
         """Leave journalled events to a replay. Hold the lock `replay` during it."""
-        self._told.clear()
+        self.caught_up.clear()
 
     def end_replay(self, head: int) -> None:
         """End a replay that has caught up with the journal at `head`."""
-        self._told.set()
+        self.caught_up.set()
         self._lagging, self._last = False, head
 
     def replayed(self, event: AnyEvent) -> None:
@@ -92,14 +81,14 @@ class EventBuffer:
     async def room(self) -> None:
         """Wait until less than half of the capacity is used."""
         while len(self._queue) > self._capacity // 2 and not self._closed:
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
+            self._drained.clear()
+            await self._drained.wait()
 
     def close(self) -> None:
         """Take no more events; `drain` ends after those queued."""
         self._closed = True
         self._wake.set()
-        self._release()
+        self._drained.set()
 
     async def drain(self) -> AsyncIterator[list[AnyEvent]]:
         """Yield what is queued, in batches, until closed."""
@@ -116,11 +105,7 @@ class EventBuffer:
                 self._lagging = False
                 batch.append(EventsDropped(after=self._last))
             yield batch
-            self._release()
-
-    def _release(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+            self._drained.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -150,49 +135,19 @@ class Client:
         self.outbox.offer(stamped)  # type: ignore[arg-type]
 
 
-class Clients:
+class Clients(list[Client]):
     """The clients of one engine."""
-
-    def __init__(self) -> None:
-        self._clients: list[Client] = []
-
-    def add(self, client: Client) -> None:
-        """Attach a client."""
-        self._clients.append(client)
-
-    def remove(self, client: Client) -> bool:
-        """Detach a client. False if it was not attached."""
-        if client not in self._clients:
-            return False
-        self._clients.remove(client)
-        return True
-
-    def __len__(self) -> int:
-        return len(self._clients)
-
-    def __contains__(self, client: object) -> bool:
-        return client in self._clients
 
     @property
     def attended(self) -> bool:
         """Whether a person is at one of them."""
-        return any(not client.headless for client in self._clients)
+        return any(not client.headless for client in self)
 
     def following(self, session: str) -> list[Client]:
         """Return the clients that follow a session."""
-        return [client for client in self._clients if client.session == session]
+        return [client for client in self if client.session == session]
 
     def tell(self, event: Event) -> None:
         """Send every client an event that is true for the moment."""
-        for client in self._clients:
+        for client in self:
             client.tell(event)
-
-    def tell_followers(self, session: str, event: Event) -> None:
-        """Send the followers of a session an event that is true for the moment."""
-        for client in self.following(session):
-            client.tell(event)
-
-    def publish(self, session: str, event: AnyEvent) -> None:
-        """Send the followers of a session an event of its journal."""
-        for client in self.following(session):
-            client.outbox.offer(event)

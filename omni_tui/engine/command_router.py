@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import msgspec
 
-from omni_tui.engine.clients import Client, EventBuffer
+from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.handlers.approvals import ApprovalHandlers
 from omni_tui.engine.handlers.arrival import ArrivalHandlers, caught_up
+from omni_tui.engine.handlers.audit import AuditHandlers
 from omni_tui.engine.handlers.base import Handler
 from omni_tui.engine.handlers.calls import CallHandlers
+from omni_tui.engine.handlers.conversations import ConversationHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
+from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
+from omni_tui.engine.handlers.remote_sessions import RemoteSessionHandlers
+from omni_tui.engine.handlers.rules import RuleHandlers
 from omni_tui.engine.handlers.server_settings import ServerSettingsHandlers
 from omni_tui.engine.handlers.servers import ServerHandlers
+from omni_tui.engine.handlers.session_search import SessionSearchHandlers
 from omni_tui.engine.handlers.sessions import SessionHandlers
 from omni_tui.engine.handlers.tools import ToolHandlers
+from omni_tui.engine.handlers.trust import TrustHandlers
 from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyCommand, AnyEvent, UserError
+from omni_tui.protocol import AnyCommand, UserError
 from omni_tui.protocol import commands as c
+from omni_tui.protocol.errors import FileInTheWay
 from omni_tui.protocol.events import CommandFailed
 from omni_tui.security.text import safe
 from omni_tui.servers.auth import SignInRefused
@@ -41,6 +50,7 @@ class CommandRouter:
     def __init__(self, engine: Engine, client: Client) -> None:
         self._engine = engine
         self._client = client
+        self.outbox = client.outbox
         calls = CallHandlers(engine, client)
         resources = PromptResourceHandlers(engine, client)
         self._table: dict[type, Handler] = {
@@ -50,17 +60,19 @@ class CommandRouter:
             **ServerSettingsHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),
+            **TrustHandlers(engine, client).table(),
             **ApprovalHandlers(engine, client).table(),
             **calls.table(),
             **resources.table(),
             **MediaHandlers(engine, client, calls, resources).table(),
             **ModelHandlers(engine, client).table(),
+            **RuleHandlers(engine, client).table(),
+            **AuditHandlers(engine, client).table(),
+            **SessionSearchHandlers(engine, client).table(),
+            **MemoryHandlers(engine, client).table(),
+            **RemoteSessionHandlers(engine, client).table(),
+            **ConversationHandlers(engine, client).table(),
         }
-
-    @property
-    def outbox(self) -> EventBuffer:
-        """The events on their way to the client."""
-        return self._client.outbox
 
     async def leave(self) -> None:
         """Detach the client: its link has ended."""
@@ -68,30 +80,29 @@ class CommandRouter:
 
     async def handle(self, command: AnyCommand) -> None:
         """Carry out one command and answer it; never raises for what it was asked."""
-        self._engine.sessions.touch(self._client.session)
-        reply = await self._answer(command)
-        if reply is not None:
-            self.outbox.offer(msgspec.structs.replace(reply, request=command.request))
-
-    async def _answer(self, command: AnyCommand) -> AnyEvent | None:
+        sessions, client = self._engine.sessions, self._client
+        if client.session in sessions:
+            sessions[client.session].used = time.monotonic()
         try:
-            handler = self._table.get(type(command))
-            if handler is None:
-                return failed("this engine does not know that command")
+            if type(command) not in self._table:
+                raise UserError("this engine does not know that command")
             if isinstance(command, BEGINS):
-                await caught_up(self._engine, self._client)
-            return await handler(command)
+                await caught_up(self._engine, client)
+            reply = await self._table[type(command)](command)
         except (UserError, TurnInProgress, StartFailed, SignInRefused) as error:
-            return failed(str(error))
+            refusal = failed(str(error))
+            reply = msgspec.structs.replace(refusal, exists=isinstance(error, FileInTheWay))
         except ModelError as error:
-            return failed(error.what, todo=error.todo)
+            reply = failed(error.what, todo=error.todo)
         except JournalBroken as error:
-            return failed("it could not be written to disk", str(error), "free space, then try again")
+            reply = failed("it could not be written to disk", str(error), "free space, then try again")
         except Exception as error:
             logger.exception("%s broke", type(command).__name__)
-            return failed(
+            reply = failed(
                 "something went wrong inside Omni TUI", type(error).__name__, "the log has the details"
             )
+        if reply is not None:
+            self.outbox.offer(msgspec.structs.replace(reply, request=command.request))
 
 
 def failed(what: str, why: str = "", todo: str = "") -> CommandFailed:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Decision, Subject
+from omni_tui.agents import PlanLimits, TurnSettings
+from omni_tui.approvals.mode_order import ModeOrder
+from omni_tui.approvals.rule_book import RuleBook
+from omni_tui.approvals.subject import Subject
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
+from omni_tui.engine.consents import Consents
 from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
+from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.models.budget import Budget
-from omni_tui.protocol import LaunchOptions, Mode, UserError
+from omni_tui.policy import Rule
+from omni_tui.protocol import LaunchOptions, UserError
+from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
+from omni_tui.security.schema_checker import SchemaChecker
+from omni_tui.security.text import safe
 from omni_tui.servers import Connection, Processes, ServerRegistry
-from omni_tui.tools import Catalogue, ConcurrencyLimits, ResultCache, SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools.catalogue import Catalogue
+from omni_tui.tools.result_cache import ResultCache
 from omni_tui.tools.tool_names import model_name
+from omni_tui.tools.tool_settings import ToolRoutes, ToolSettings
+from omni_tui.tools.write_order import ConcurrencyLimits
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,6 +57,8 @@ class EngineContext:
     environ: Mapping[str, str]
     pool: MeteredPool
     vault: Vault
+    consents: Consents
+    rule_book: RuleBook
     redactor: Redactor
     tasks: BackgroundTasks
     clients: Clients
@@ -51,7 +67,7 @@ class EngineContext:
     server_logs: ServerLogs
     registry: ServerRegistry
     catalogue: Catalogue
-    rules: ToolRules
+    tool_settings: ToolSettings
     routes: ToolRoutes
     schemas: SchemaChecker
     limits: ConcurrencyLimits
@@ -59,6 +75,7 @@ class EngineContext:
     prompts_and_resources: PromptResourceCache
     unsaved: UnsavedSettings
     opener: FileOpener
+    redis: RedisMemory
 
     def connection(self, server: str) -> Connection:
         """Return a server's connection. Raises `UserError` if there is no such server."""
@@ -68,12 +85,43 @@ class EngineContext:
             raise UserError(f"there is no server named {server}; there are: {known}")
         return self.registry.get(server)
 
-    def base_decisions(self) -> dict[Mode, Decision]:
-        """Return what each mode does when no rule decides, from the config."""
-        policy = self.loaded.config.policy
-        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
+    async def accept(self, shown: Subject, *, session: str) -> bool:
+        """Accept a tool and its server exactly as they were shown; return False if they are not so now.
 
-    def chat_policy(self, system: str | None, budget: Budget) -> ChatPolicy:
+        Raises `NotAudited`; then nothing was accepted.
+        """
+        present = self.subject(shown.server, shown.tool)
+        if present is None or not present.is_same(shown):
+            return False
+        name = f"{shown.server}/{shown.tool}"
+        async with self.consents.before(
+            "definition accepted", name, detail=shown.def_hash, place=shown.target, session=session
+        ):
+            if not await self.catalogue.accept(
+                shown.server, shown.tool, shown.def_hash, shown.server_fp, shown.says
+            ):
+                raise UserError(f"{shown.server} has changed since it was shown; look at it again")
+        self.tell_unsaved()
+        return True
+
+    def tell_unsaved(self) -> None:
+        """Tell the clients if what was just accepted or allowed is not on disk."""
+        if problem := self.catalogue.unsaved:
+            self.clients.tell(Notice(level="warning", what=safe(problem, limit=1_000)))
+
+    async def save_rule_uses(self) -> None:
+        """Save how often rules were used. A disk that fails is told in the log only."""
+        try:
+            await self.rule_book.save_uses()
+        except OSError:
+            logger.exception("the uses of rules cannot be saved")
+
+    def mode_order(self, rules: Iterable[Rule]) -> ModeOrder:
+        """Return what compares modes under the config and these rules."""
+        servers = ("", *self.loaded.config.policy.servers)  # "" for those without decisions of their own
+        return ModeOrder(map(self.rule_book.base, servers), rules)
+
+    def turn_settings(self, system: str | None, budget: Budget) -> TurnSettings:
         """Return the limits and the prompt of a turn; `system` takes the place of the config's prompt."""
         agent, tools = self.loaded.config.agent, self.loaded.config.tools
         instructions = {
@@ -82,7 +130,7 @@ class EngineContext:
             # The model is told nothing of a changed server before the person has looked at it.
             if (text := self.registry.get(name).instructions) and self.catalogue.is_known_server(name)
         }
-        return ChatPolicy(
+        return TurnSettings(
             max_steps=agent.max_steps,
             system_prompt=agent.system_prompt if system is None else system,
             result_limit=tools.result_limit,
@@ -92,10 +140,10 @@ class EngineContext:
             budget=budget,
         )
 
-    def plan_policy(self) -> PlanPolicy:
+    def plan_limits(self) -> PlanLimits:
         """Return how plans are handled, from the config."""
         agent, policy = self.loaded.config.agent, self.loaded.config.policy
-        return PlanPolicy(
+        return PlanLimits(
             plan=policy.plan,
             calls=policy.of_plans,
             parallel=agent.parallel,
@@ -120,7 +168,12 @@ class EngineContext:
             description=tool.definition.description,
             target=tool.target,
             transport=tool.transport,
+            says=tool.says,
+            cwd=self.registry.get(server).spec.cwd,
             first_seen=tool.first_seen,
+            alike=self.catalogue.names.words(server, name),
+            imitation=tool.is_imitation(self.catalogue.names),
+            server_trusted=tool.server_trusted,
         )
 
     def place(self, server: str) -> tuple[str, str]:

@@ -12,8 +12,7 @@ from omni_tui.models.summary import Summary
 from omni_tui.models.window import Window
 from omni_tui.protocol import Event
 from omni_tui.protocol.context import ContextChanged, ContextSummarised
-from omni_tui.tools import StoredResult as Kept
-from omni_tui.tools import model_text
+from omni_tui.tools.results import StoredResult, model_text
 
 
 class ContextStore:
@@ -58,6 +57,6 @@ class ContextStore:
         if not data:
             return None
         loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(self._pool, lambda: model_text(Kept.load(data).raw()))
+        text = await loop.run_in_executor(self._pool, lambda: model_text(StoredResult.load(data).raw()))
         self._last = (call, EarlierResult(text, row.state))
         return self._last[1]

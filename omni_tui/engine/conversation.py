@@ -7,18 +7,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from omni_tui.agents import PlanState
-from omni_tui.models import history_from
+from omni_tui.engine.model_history import ModelHistory
+from omni_tui.engine.session_fold import SessionFold, added, retold
+from omni_tui.memory import Journal
 from omni_tui.models.base import Message
+from omni_tui.models.summary import left_out_message
 from omni_tui.protocol import AnyEvent, Mode, SafeText
 from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
-    ModeChanged,
     ModelMessage,
-    SessionOpened,
-    SessionTitled,
+    SessionRewound,
     Steered,
-    TurnEnded,
-    TurnStarted,
     TurnStatus,
     Usage,
     UsageChanged,
@@ -28,6 +27,8 @@ from omni_tui.security.text import safe_line
 
 TITLE_WIDTH = 48
 """Characters of a session's title."""
+_READ = 2_000
+_TOLD = (ModelMessage, Steered, SessionRewound)
 
 
 @dataclass(slots=True)
@@ -38,32 +39,34 @@ class Conversation:
     has not had yet (`untold`). `queued` are the messages behind it, by turn.
     """
 
-    messages: list[Message]
+    history: ModelHistory
     titled: bool = False
     unfinished: str = ""
     ended: TurnStatus | None = None
     """How the last turn ended, None before the first."""
     modes: dict[str, Mode] = field(default_factory=dict)
-    """The mode in which each message was sent, by turn."""
+    """The mode in which the message of each open turn was sent."""
     progress: PlanState = field(default_factory=PlanState)
     untold: str = ""
     queued: dict[str, str] = field(default_factory=dict)
     steps: Counter[str] = field(default_factory=Counter)
     used: dict[str, Usage] = field(default_factory=dict)
-    """What each turn has used so far."""
+    """What each open turn has used so far."""
     summaries: list[ContextSummarised] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the model knows, oldest first."""
+        return self.history.messages
+
+    def rewound(self) -> None:
+        """Take note that the last turns are forgotten: nothing of them can be continued."""
+        self.unfinished, self.untold, self.ended = "", "", None
+        self.queued = {}
 
     def spent(self, event: UsageChanged) -> None:
         """Add what a request used to its turn."""
-        so_far, more = self.used.get(event.turn, Usage()), event.usage
-        cost = None if so_far.cost is None and more.cost is None else (so_far.cost or 0) + (more.cost or 0)
-        self.used[event.turn] = Usage(
-            input=so_far.input + more.input,
-            output=so_far.output + more.output,
-            cached=so_far.cached + more.cached,
-            cost=cost,
-            estimated=so_far.estimated or more.estimated,
-        )
+        self.used[event.turn] = added(self.used.get(event.turn, Usage()), event.usage)
 
 
 def title_of(text: str) -> SafeText:
@@ -74,67 +77,54 @@ def title_of(text: str) -> SafeText:
     return safe_line(words, joined=True)
 
 
-def conversation_from(events: list[AnyEvent]) -> Conversation:
-    """Return the conversation that a journal tells."""
-    conversation = Conversation(messages=history_from(events), modes=_modes(events))
-    for event in events:
-        if isinstance(event, SessionTitled):
-            conversation.titled = True
-        elif isinstance(event, ContextSummarised):
-            conversation.summaries.append(event)
-        elif isinstance(event, ModelMessage) and event.agent == "root":
-            conversation.steps[event.turn] += event.role == "assistant"
-        elif isinstance(event, UsageChanged):
-            conversation.spent(event)
-        _follow(conversation, event)
-    if conversation.queued and not conversation.unfinished:
-        conversation.unfinished = next(iter(conversation.queued))
-        conversation.queued.pop(conversation.unfinished)
+def conversation_left(fold: SessionFold, history: ModelHistory, left: list[AnyEvent]) -> Conversation:
+    """Return the conversation of a session that is opened again.
+
+    `history` are the messages of its models, `left` the events since the first of the turn to continue.
+    """
+    queued, turns = dict(fold.queued), fold.turns.items()
+    conversation = Conversation(
+        history=history,
+        titled=fold.titled,
+        unfinished=fold.turn_left(),
+        ended=fold.ended,
+        modes={turn: each.mode for turn, each in turns},
+        queued=queued,
+        steps=Counter({turn: each.steps for turn, each in turns if each.steps}),
+        used={turn: each.used for turn, each in turns},
+        summaries=list(fold.summaries),
+    )
     if conversation.unfinished:
-        _take_up(conversation, events)
+        if not fold.unfinished:
+            queued.pop(conversation.unfinished)
+        _take_up(conversation, left)
     return conversation
 
 
-def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
-    """Return the mode of each turn; journals of earlier versions have it in the mode changes."""
-    modes: dict[str, Mode] = {}
-    now: Mode = "chat"
+def conversation_from(events: list[AnyEvent]) -> Conversation:
+    """Return the conversation that a journal with these events tells when it is opened."""
+    fold, history = SessionFold(), ModelHistory()
+    fold.take_all(events)
     for event in events:
-        if isinstance(event, SessionOpened | ModeChanged):
-            now = event.mode
-        elif isinstance(event, UserMessage):
-            modes[event.turn] = event.mode or now
-        elif isinstance(event, TurnStarted) and event.agent == "root":
-            modes[event.turn] = event.mode
-    return modes
+        history.take(event)
+    return conversation_left(fold, history, events)
 
 
-def _retold(event: UserMessage) -> str:
-    """Return a message as the model gets it that had not got it before the app ended.
+async def read_history(journal: Journal, fold: SessionFold) -> ModelHistory:
+    """Return the messages of a session's root agent, of a very long conversation the last ones.
 
-    Attachments are journalled only when the model gets them, so they are missing here, and it says so.
+    Raises `JournalBroken`.
     """
-    if not event.attachments:
-        return event.words
-    names = ", ".join(f"{each.server} › {each.label}" for each in event.attachments)
-    lost = f"attached to this message, and lost when the app ended before it was sent: {names}"
-    return f"{event.words}\n\n[Omni TUI: {lost}. Read it again if you can, or ask for it.]"
-
-
-def _follow(conversation: Conversation, event: AnyEvent) -> None:
-    """Keep which turn runs, and which messages wait behind it."""
-    if isinstance(event, UserMessage):
-        conversation.queued[event.turn] = _retold(event)
-    elif isinstance(event, TurnStarted):
-        conversation.queued.pop(event.turn, None)
-        conversation.unfinished = event.turn
-    elif isinstance(event, Steered):
-        conversation.queued.pop(event.by, None)
-    elif isinstance(event, TurnEnded) and event.status != "parked":
-        conversation.queued.pop(event.turn, None)
-        conversation.ended = event.status
-        if conversation.unfinished == event.turn:
-            conversation.unfinished = ""
+    history = ModelHistory()
+    if fold.left_out:
+        summary = fold.left_summary
+        history.messages.append(left_out_message(fold.left_out, summary.text if summary else ""))
+    after = fold.conversation_since - 1
+    while page := await journal.read_only(_TOLD, after, fold.seq, _READ):
+        for event in page:
+            history.take(event)
+        after = page[-1].seq
+    return history
 
 
 def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
@@ -144,7 +134,7 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
     for event in events:
         conversation.progress.apply(event)
         if isinstance(event, UserMessage) and event.turn == turn:
-            conversation.untold = _retold(event)
+            conversation.untold = retold(event)
         elif isinstance(event, ModelMessage) and (event.turn, event.agent, event.role) == (
             turn,
             "root",

@@ -8,39 +8,52 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
-from omni_tui.approvals import COVERS, Pins
-from omni_tui.approvals.policy import SEVERITY
+from omni_tui.approvals.pins import Pins
+from omni_tui.approvals.policy import COVERS
+from omni_tui.approvals.rule_book import RuleBook
 from omni_tui.config.load import LoadedConfig
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
+from omni_tui.engine.consents import Consents
 from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
 from omni_tui.engine.live_session import LiveSession, OpenSessions, open_live_session
 from omni_tui.engine.model_service import ModelService
+from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
+from omni_tui.engine.session_search import SessionSearch
 from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.memory import (
-    Credentials,
+    InstallationAudit,
     Journal,
     JournalBroken,
     JournalBusy,
     ServerLogs,
     TrustStore,
     Vault,
+    delete_unused,
     last_unclean,
     new_session_id,
     session_path,
 )
+from omni_tui.memory.disk_trouble import in_words
+from omni_tui.memory.retention import GRACE
+from omni_tui.memory.session_files import sweep_left_behind
+from omni_tui.memory.sqlite import is_there
+from omni_tui.memory.trust import TRUST_FILE
 from omni_tui.models.budget import BudgetLimits
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
+from omni_tui.security.schema_checker import SchemaChecker
 from omni_tui.security.text import safe
 from omni_tui.servers import Processes, sweep_leases
-from omni_tui.tools import ConcurrencyLimits, SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools.tool_settings import ToolRoutes, ToolSettings
+from omni_tui.tools.write_order import ConcurrencyLimits
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +82,7 @@ async def open_engine(
     first_start = not (state / "sessions").exists()
     try:
         vault = await loop.run_in_executor(pool, Vault.open, state)
-        trust = await loop.run_in_executor(pool, TrustStore, state / "trust.json", vault)
+        trust = await loop.run_in_executor(pool, TrustStore, state / TRUST_FILE, vault)
     except OSError as error:
         raise StartFailed(f"the state folder {state} cannot be used: {error.strerror or error}") from error
     except Exception as error:
@@ -80,13 +93,14 @@ async def open_engine(
     clients, tasks, sessions = Clients(), BackgroundTasks(), OpenSessions()
     models = ModelService(loaded, environ, clients.tell)
     await loop.run_in_executor(pool, models.days.flush)
-    redactor, rules = redactor or Redactor(loaded.secrets), ToolRules(loaded.config.tools)
+    redactor, tool_settings = redactor or Redactor(loaded.secrets), ToolSettings(loaded.config.tools)
     processes = Processes(state, uuid.uuid4().hex)
     logs = ServerLogs(state, vault, redactor.redact)
+    consents = Consents(InstallationAudit(state, vault), pool)
     servers = EngineServers(
         pins=Pins(trust),
-        rules=rules,
-        store=RedactedCredentials(Credentials(state / "credentials.json", vault), redactor),
+        tool_settings=tool_settings,
+        store=RedactedCredentials(state / "credentials.json", vault, redactor),
         known_transports=state / "ways.json",
         processes=processes,
         logs=logs,
@@ -94,6 +108,8 @@ async def open_engine(
         tasks=tasks,
         clients=clients,
         sessions=sessions,
+        trusted=loaded.config.policy.trusted_servers,
+        consents=consents,
     )
     context = EngineContext(
         options=options,
@@ -101,6 +117,10 @@ async def open_engine(
         environ=environ,
         pool=pool,
         vault=vault,
+        consents=consents,
+        rule_book=await loop.run_in_executor(
+            pool, partial(RuleBook, loaded, pool, clients.tell, demo=options.demo)
+        ),
         redactor=redactor,
         tasks=tasks,
         clients=clients,
@@ -109,18 +129,22 @@ async def open_engine(
         server_logs=logs,
         registry=servers.registry,
         catalogue=servers.catalogue,
-        rules=rules,
-        routes=ToolRoutes(rules, servers.catalogue.get),
+        tool_settings=tool_settings,
+        routes=ToolRoutes(tool_settings, servers.catalogue.get),
         schemas=SchemaChecker(pool),
-        limits=ConcurrencyLimits(rules),
+        limits=ConcurrencyLimits(tool_settings),
         cache=servers.cache,
         prompts_and_resources=servers.prompts_and_resources,
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
+        redis=RedisMemory(loaded, vault),
     )
     for spec in loaded.servers:
         await servers.add(spec)
-    return Engine(context, servers, sessions, notices=_odd_things(context, trust, first_start=first_start))
+    notices = _odd_things(context, trust, first_start=first_start)
+    await loop.run_in_executor(pool, sweep_left_behind, loaded.paths.state_dir)
+    notices += await loop.run_in_executor(pool, _unused_sessions, context)
+    return Engine(context, servers, sessions, notices=notices)
 
 
 class Engine:
@@ -133,16 +157,17 @@ class Engine:
         self.servers = servers
         self.sessions = sessions
         self.notices = notices
+        self.search = SessionSearch(context.loaded.paths.state_dir, context.vault, sessions)
         self._switching = asyncio.Lock()
         self._stopping = False
 
     # --- lifecycle ------------------------------------------------------------------------------
 
     async def start_servers(self) -> None:
-        """Let the configured servers connect; does not wait for them."""
-        options = self.context.options
-        if options.connect == "all":
-            await self.context.registry.start(options.only)
+        """Let the configured servers connect, and have Redis catch up; waits for neither."""
+        self.context.redis.catch_up(self.sessions.__contains__)
+        if self.context.options.connect == "all":
+            await self.context.registry.start(self.context.options.only)
 
     async def stop(self) -> None:
         """Park what runs, end every server within 5 s, close the journals."""
@@ -151,10 +176,16 @@ class Engine:
         self._stopping = True
         context = self.context
         closing = [self._close(session) for session in self.sessions.values()]
-        await asyncio.gather(*closing, context.registry.stop(), return_exceptions=True)
+        # Side by side: a Redis that does not answer must not use up the time that leaving may take.
+        redis = context.redis.let_go()
+        await asyncio.gather(*closing, context.registry.stop(), redis, return_exceptions=True)
         with contextlib.suppress(TimeoutError):  # a session that is being opened now is closed again
             async with asyncio.timeout(_SWITCH_S), self._switching:
                 pass
+        try:
+            await self.search.close()
+        except Exception:
+            logger.exception("the search could not be closed")
         context.tasks.cancel()
         await asyncio.to_thread(context.processes.close)
         await asyncio.to_thread(context.server_logs.close)
@@ -181,17 +212,18 @@ class Engine:
                 await self._release(ident)
                 raise
             client = Client(outbox, ident, limits, headless=options.headless)
-            self.context.clients.add(client)
+            self.context.clients.append(client)
             self._attend(session)
         return client
 
     async def leave(self, client: Client) -> None:
         """Detach a client and end what belonged to it alone; the engine ends with its last client."""
         clients = self.context.clients
-        if not clients.remove(client):
+        if client not in clients:
             return
+        clients.remove(client)
         client.outbox.close()
-        if not len(clients):
+        if not clients:
             await self.stop()
             return
         if clients.following(client.session) and (live := self.sessions.get(client.session)) is not None:
@@ -218,10 +250,9 @@ class Engine:
                 raise StartFailed("that session is open already")
             mode = self._stricter_mode(self.sessions[former])
             opened = await self._opened(
-                session or new_session_id(),
+                session,
                 SessionSettings(mode, self.context.loaded.config.model.name),
                 client.limits,
-                new=not session,
                 attended=not client.headless,
             )
             try:
@@ -233,6 +264,8 @@ class Engine:
             self._attend(opened)
             client.tell(ready)
             client.tell(self.context.models.spending(opened.budget))
+            for event in opened.memory.state():
+                client.tell(event)
             for notice in opened.notices:
                 client.tell(notice)
             await self._release(former)
@@ -241,27 +274,25 @@ class Engine:
 
     async def _first_session(self, options: LaunchOptions, limits: BudgetLimits) -> LiveSession:
         """Open a client's first session. One that was found, not named, must not stand in the way."""
-        resume, config = options.resume, self.context.loaded.config
-        settings = SessionSettings(config.agent.mode, config.model.name)
-        found = last_unclean(self.context.loaded.paths.state_dir) if resume == "auto" else None
-        if found in self.sessions:
-            found = None
-        attended = not options.headless
-        if resume not in ("auto", "new"):
-            session = await self._opened(resume, settings, limits, attended=attended)
-        elif found is not None:
+        config, attended = self.context.loaded.config, not options.headless
+        settings, trouble = SessionSettings(config.agent.mode, config.model.name), ""
+        if options.resume not in ("auto", "new"):
+            return await self._opened(
+                options.resume, settings, limits, attended=attended, again=options.again
+            )
+        state = self.context.loaded.paths.state_dir
+        found = await asyncio.to_thread(last_unclean, state) if options.resume == "auto" else None
+        if found is not None and found not in self.sessions:
             try:
-                session = await self._opened(found, settings, limits, attended=attended)
+                return await self._opened(found, settings, limits, attended=attended)
             except StartFailed as error:
                 logger.exception("session %s is passed over", found)
-                session = await self._opened(
-                    new_session_id(), settings, limits, new=True, attended=attended
-                )
-                session.notices.append(
-                    _warning("the last session could not be opened; this is a new one", str(error))
-                )
-        else:
-            session = await self._opened(new_session_id(), settings, limits, new=True, attended=attended)
+                trouble = str(error)
+        session = await self._opened("", settings, limits, attended=attended)
+        if trouble:
+            session.notices.append(
+                _warning("the last session could not be opened; this is a new one", trouble)
+            )
         return session
 
     async def _opened(
@@ -270,23 +301,34 @@ class Engine:
         settings: SessionSettings,
         limits: BudgetLimits,
         *,
-        new: bool = False,
         attended: bool,
+        again: bool = False,
     ) -> LiveSession:
-        """Return a session, open already or opened now. Raises `StartFailed`; then nothing has changed."""
+        """Return a session, open already or opened now, a new one for "".
+
+        With `again` one that was lost with its engine before anything was said in it is new. Raises
+        `StartFailed`; then nothing has changed.
+        """
         self._check_running()
+        new, session = not session, session or new_session_id()
         if session in self.sessions:
             return self.sessions[session]
         feed = SessionFeed(self.context, session, limits)
         try:
             path = session_path(self.context.loaded.paths.state_dir, session)
-            if not new and not await asyncio.to_thread(path.exists):
+            new = new or (again and not await asyncio.to_thread(is_there, path))
+            if not new and not await asyncio.to_thread(is_there, path):
                 raise StartFailed(
                     f"there is no such session: {session}; `omni-tui sessions list` shows those there are"
                 )
-            journal = await Journal.open(path, session, self.context.vault, feed.committed, feed.failed)
-        except (JournalBusy, JournalBroken, ValueError, OSError) as error:
+            await self.context.redis.let_go(session)
+            journal = await Journal.open(
+                path, session, self.context.vault, feed.committed, feed.failed, draft=new
+            )
+        except (JournalBusy, JournalBroken, ValueError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
+        except OSError as error:
+            raise StartFailed(f"the session {session} cannot be opened: {in_words(error)}") from error
         try:
             live = await open_live_session(self.context, journal, feed, settings, attended=attended)
         except (JournalBroken, ValueError, OSError) as error:
@@ -299,6 +341,8 @@ class Engine:
             live.notices.append(
                 _warning(f"{damaged} saved events of this session cannot be read and are left out")
             )
+        if live.tightened:
+            live.notices.append(_warning(live.tightened))
         try:
             self._check_running()
         except StartFailed:
@@ -327,14 +371,13 @@ class Engine:
 
     def _stricter_mode(self, former: LiveSession) -> Mode:
         """Return the mode of a new session: the configured one, unless the person has tightened it here."""
-        configured, now = self.context.loaded.config.agent.mode, former.settings.mode
-        base = self.context.base_decisions()
-        return now if SEVERITY[base[now]] > SEVERITY[base[configured]] else configured
+        order = self.context.mode_order(former.policy_in_force.rules.rules)
+        return order.strictest(self.context.loaded.config.agent.mode, former.settings.mode)
 
     def loosens(self, session: LiveSession, mode: Mode) -> bool:
-        """Return whether a session would ask less in another mode."""
-        base = self.context.base_decisions()
-        return SEVERITY[base[mode]] < SEVERITY[base[session.settings.mode]]
+        """Return whether a session might ask less in another mode."""
+        order = self.context.mode_order(session.policy_in_force.rules.rules)
+        return order.is_looser(mode, session.settings.mode)
 
     def _attend(self, session: LiveSession) -> None:
         followers = self.context.clients.following(session.journal.session)
@@ -368,6 +411,32 @@ def _warning(what: str, why: str = "") -> Notice:
     return Notice(level="warning", what=safe(what, limit=1000), why=safe(why, limit=1000), ts=time.time())
 
 
+def _unused_sessions(context: EngineContext) -> list[Notice]:
+    """Delete or announce what `[memory] keep_days` no longer keeps, and say so. Not without a face."""
+    days, state = context.loaded.config.memory.keep_days, context.loaded.paths.state_dir
+    if context.options.headless or context.options.demo or not days:
+        return []
+    try:
+        audit = InstallationAudit(state, context.vault)
+        done = delete_unused(state, context.vault, days, audit, context.redis.note_deletion)
+    except OSError as error:
+        return [_warning("sessions that were not used for long are kept", str(error))]
+    notices = []
+    if done.deleted:
+        notices.append(
+            _warning(
+                f"{done.deleted} sessions were deleted: nobody used them for {days} days and {GRACE} more"
+            )
+        )
+    if done.announced:
+        when = time.strftime("%Y-%m-%d", time.localtime(done.first))
+        why = f"[memory] keep_days is {days}; open a session to keep it, or change the setting"
+        notices.append(
+            _warning(f"{done.announced} unused sessions will be deleted, the first on {when}", why)
+        )
+    return notices
+
+
 def _odd_things(context: EngineContext, trust: TrustStore, *, first_start: bool) -> list[Notice]:
     """Return what every client should be told of the state folder and the config when it arrives."""
     options, vault = context.options, context.vault
@@ -380,4 +449,6 @@ def _odd_things(context: EngineContext, trust: TrustStore, *, first_start: bool)
         notices.append(_warning(vault.missing))
     if trust.problem:
         notices.append(_warning(trust.problem))
+    if (lost := context.rule_book.lost_uses()) is not None:
+        notices.append(lost)
     return notices + [_warning(f"{note.where}: {note.what}") for note in context.loaded.notes]

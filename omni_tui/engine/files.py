@@ -19,6 +19,7 @@ from pathlib import Path
 
 from omni_tui.memory.private_files import open_private, private_dir
 from omni_tui.protocol import UserError
+from omni_tui.protocol.errors import FileInTheWay
 from omni_tui.servers.reaper import start_time
 from omni_tui.tools.media_types import file_suffix
 
@@ -179,7 +180,9 @@ def write_new_file(name: str, data: bytes, mime: str, *, stem: str, overwrite: b
         with os.fdopen(os.open(path, flags | os.O_NONBLOCK, 0o600), "wb") as file:
             file.write(data)
     except FileExistsError:
-        raise UserError(f"{path} exists already; choose another name, or allow it to be replaced") from None
+        raise FileInTheWay(
+            f"{path} exists already; choose another name, or allow it to be replaced"
+        ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     except (RuntimeError, ValueError) as error:

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import Sequence
-from functools import partial
+import tomllib
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Literal
 
 from omni_tui import __version__
-from omni_tui.agents import ChatPolicy
-from omni_tui.approvals import Gate
+from omni_tui.agents import TurnSettings
+from omni_tui.approvals.gate import Gate
+from omni_tui.approvals.policy import COVERS
+from omni_tui.approvals.policy_in_force import PolicyInForce
 from omni_tui.engine.call_dispatcher import CallDispatcher
 from omni_tui.engine.call_service import CallService
+from omni_tui.engine.consents import NotAudited
 from omni_tui.engine.context import EngineContext
-from omni_tui.engine.conversation import conversation_from
+from omni_tui.engine.conversation import conversation_left, read_history
+from omni_tui.engine.model_history import ModelHistory
+from omni_tui.engine.offered_tools import OfferedTools
+from omni_tui.engine.outside_sources import JournalledResults, OutsideSources
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.pending_server_requests import PendingServerRequests
+from omni_tui.engine.redis_memory import SessionMemory
 from omni_tui.engine.sampler import Sampler
 from omni_tui.engine.session_feed import SessionFeed
+from omni_tui.engine.session_fold import SessionFold
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
-from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
+from omni_tui.memory import CLOSED, CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
 from omni_tui.models.base import Model
 from omni_tui.models.budget import GO_ON
+from omni_tui.policy import Rule, RuleError, RuleOrigin, rule_from_table
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
     CallChanged,
-    CallProposed,
     CallState,
     EngineReady,
     ModeChanged,
@@ -37,25 +47,33 @@ from omni_tui.protocol.events import (
     Notice,
     SessionOpened,
     TurnEnded,
-    TurnStarted,
-    UsageChanged,
-    UserMessage,
 )
+from omni_tui.protocol.rules import RuleRevoked
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch
 from omni_tui.servers.base import DispatchRefused
 from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
-from omni_tui.servers.task_types import AnswerInputs
-from omni_tui.tools import TaskTracker, ToolExecutor
+from omni_tui.tools.executor import ToolExecutor
+from omni_tui.tools.task_tracker import TaskTracker
+
+logger = logging.getLogger(__name__)
 
 _READ = 2_000
+_SAVED_EACH = 10_000
+"""Events after which a checkpoint is made anew, also while a turn runs."""
+_SAVED_AT_REST = 2_000
+"""The same once a turn has ended, and when the session is closed. Fewer are read in no time."""
 
 
 class LiveSession:
     """Gate, calls and turns over one journal. Made by `open_live_session`.
 
+    `history` are the messages of its models, `left` the events since the first of the turn that was left,
+    `saved` the number of the last event in its checkpoint.
+
     `attended` tells whether a person follows it, `used` when a client last sent it a command, in
-    seconds of the monotonic clock, and `notices` what every follower should be told of it.
+    seconds of the monotonic clock, and `notices` what every follower should be told of it. `tightened`
+    says what counts no more since saved events are lost that may have restricted it, "" if nothing.
     """
 
     def __init__(
@@ -63,56 +81,71 @@ class LiveSession:
         context: EngineContext,
         journal: Journal,
         feed: SessionFeed,
-        events: list[AnyEvent],
+        history: ModelHistory,
+        left: list[AnyEvent],
         settings: SessionSettings,
         *,
         attended: bool,
+        saved: int = 0,
     ) -> None:
         self._context = context
         self._model: Model | None = None
         self._closing: asyncio.Future[None] | None = None
         self.journal = journal
         self.feed = feed
+        self.memory = SessionMemory(context.redis, journal, feed.live)
+        feed.listen(self.memory.committed)
         self.settings = settings
         self.attended = attended
         self.used = time.monotonic()
-        self.resumed = bool(events)
+        fold = feed.fold
+        self.resumed = fold.begun
+        self._saved = saved
         self.notices: list[Notice] = []
-        self._fold(events)
+        self._set(fold)
         self.budget = feed.budget
         self.turns = TurnModes(settings)
         self.startup_wait = StartupWait(context.registry, context.catalogue)
         config = context.loaded.config
+        results = JournalledResults(journal, fold.seq, fold.attached_from)
+        rules, doubtful = _session_rules(fold, journal.session), _last_doubtful(journal)
+        doubted = [rule for seq, rule in rules if seq <= doubtful and rule.decision == "allow"]
+        counting = [rule for seq, rule in rules if seq > doubtful or rule.decision != "allow"]
+        context.rule_book.watch_uses(counting, new=False)
+        self.policy_in_force = PolicyInForce(context.rule_book, counting, results)
+        self.tightened = ""
+        self._tightening: tuple[AnyEvent, ...] = ()
+        if doubtful:
+            self._tighten(doubted, mode=fold.mode_seq <= doubtful)
+        sources = OutsideSources(self.policy_in_force, results)
+        feed.listen(sources.follow)
+        feed.listen(self._save_in_time)
         self.gate = Gate(
             journal,
-            base=context.base_decisions(),
+            policy=self.policy_in_force,
             lookup=context.subject,
             digest=context.vault.digest,
             now=self._mode,
             headless=not attended,
+            expire_after=config.policy.expire_after,
         )
         executor = ToolExecutor(
             self.gate,
             context.schemas,
             context.pool,
-            context.registry.get,
-            context.catalogue.get,
+            context.registry,
+            context.catalogue,
             context.cache,
             self.startup_wait.back,
         )
         self.tasks = TaskTracker(
-            journal,
-            self.gate,
-            executor,
-            context.registry.get,
-            feed.live,
-            listed=self._is_listed,
-            inputs=self._task_inputs,
+            journal, self.gate, executor, context.registry, context.catalogue, feed.live
         )
         self.calls = CallService(
             context=context,
             journal=journal,
             gate=self.gate,
+            policy=self.policy_in_force,
             dispatcher=CallDispatcher(context, self.gate, executor, feed),
             tasks=self.tasks,
             turns=self.turns,
@@ -120,9 +153,10 @@ class LiveSession:
         self.server_requests = PendingServerRequests(
             context,
             journal,
-            Sampler(config.sampling, self._model_name, context.models.make, self.budget),
+            Sampler(config.sampling, settings, context.models.make, self.budget),
+            expire_after=config.policy.expire_after,
         )
-        conversation = conversation_from(events)
+        conversation = conversation_left(fold, history, left)
         for turn, mode in conversation.modes.items():
             self.turns.sent(turn, mode)
         self.plans = PendingPlans(
@@ -132,6 +166,7 @@ class LiveSession:
             progress=conversation.progress,
             commit=self._commit,
             headless=not attended,
+            expire_after=config.policy.expire_after,
         )
         self.runner = TurnRunner(
             context=context,
@@ -144,20 +179,29 @@ class LiveSession:
             turns=self.turns,
             plans=self.plans,
             startup_wait=self.startup_wait,
+            offered=OfferedTools(context, self.policy_in_force),
         )
 
-    async def resume(self, events: list[AnyEvent]) -> None:
+    async def resume(self, left: list[AnyEvent]) -> None:
         """Settle what a crash left open, and take up the calls that wait. Call it once, at the start."""
-        waiting, running = await self._settle()
+        fold = self.feed.fold
+        begun, parked, asked, sampled = fold.begun, fold.parked, list(fold.server_requests), fold.sampled
+        stand_ins = dict(fold.fallbacks)
+        await self.journal.commit(*self._tightening)
+        waiting, running, uncertain = await self._settle(fold)
         unfinished = self.runner.unfinished
-        if not events:
+        if unfinished:
+            rejected = await self.journal.run(lambda tx: call_table.rejected_of(tx, unfinished))
+            self.gate.rejected.recall(unfinished, rejected)
+            self.calls.recall_refusals(left)
+        if not begun:
             opened = SessionOpened(
                 title=safe("new session"),
                 mode=self.settings.mode,
                 model=safe_line(self.settings.model),
             )
             await self.journal.commit(opened)
-        elif unfinished and not _parked(events):
+        elif unfinished and not parked:
             ended = TurnEnded(
                 turn=unfinished,
                 status="parked",
@@ -165,11 +209,27 @@ class LiveSession:
                 todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
-        await self.server_requests.close_left_open(events)
-        stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
-        left = [row for row in waiting if row.call not in running]
-        await self.calls.restore(left, stand_ins)
+        await self.plans.restore()
+        await self.server_requests.close_left_open(asked, sampled)
+        pending = [row for row in waiting if row.call not in running]
+        if begun and self.journal.recovered:
+            self._tell_of_crash(uncertain, len(pending), len(running), unfinished=bool(unfinished))
+        await self.calls.restore(pending, stand_ins)
         self.calls.follow_tasks([row for row in waiting if row.call in running], running)
+
+    def _tell_of_crash(self, uncertain: int, waiting: int, running: int, *, unfinished: bool) -> None:
+        """Tell who opens the session what the crash left open, if it left anything."""
+        left = (
+            (uncertain, "call is uncertain", "calls are uncertain"),
+            (waiting, "call waits for you", "calls wait for you"),
+            (running, "task goes on at its server", "tasks go on at their servers"),
+            (int(unfinished), "turn was cut off, which /continue continues", ""),
+        )
+        words = [f"{number} {one if number == 1 else many}" for number, one, many in left if number]
+        if words:
+            what = f"after the app ended unexpectedly: {', '.join(words)}"
+            level: Literal["info", "warning"] = "warning" if uncertain else "info"
+            self.notices.append(Notice(level=level, what=safe(what), ts=time.time()))
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld.
@@ -228,11 +288,30 @@ class LiveSession:
 
     async def _close(self) -> None:
         self.feed.close()
+        self.gate.expiry.close()
+        self.plans.expiry.close()
         try:
             await self.server_requests.close()
         finally:
             await self.runner.park()
-            await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
+            await self.memory.close()
+            if self.feed.fold.seq - self._saved >= _SAVED_AT_REST:
+                await self._save_checkpoint()
+            clean = not self.gate.pending() and not self.runner.unfinished
+            count, head = await self.journal.close(clean)
+            await self._context.save_rule_uses()
+            if count:
+                await self._note_closed(count, head)
+
+    async def _note_closed(self, count: int, head: str) -> None:
+        """Note in the installation's audit how far that of this session reaches."""
+        session = self.journal.session
+        try:
+            await self._context.consents.note(
+                CLOSED, session, done="the session is closed and saved", actor="", count=count, head=head
+            )
+        except NotAudited as error:
+            self._context.clients.tell(Notice(level="warning", what=safe(str(error), limit=1_000)))
 
     # --- settings -------------------------------------------------------------------------------
 
@@ -260,52 +339,126 @@ class LiveSession:
         self.settings.system = event.words
         await self.journal.commit(event)
 
-    def policy(self) -> ChatPolicy:
+    def policy(self) -> TurnSettings:
         """Return the limits and the prompt of a turn."""
-        return self._context.chat_policy(self.settings.system, self.budget)
+        return self._context.turn_settings(self.settings.system, self.budget)
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _mode(self) -> Mode:
         return self.settings.mode
 
-    def _model_name(self) -> str:
-        return self.settings.model
-
-    def _is_listed(self, server: str) -> bool:
-        return server in self._context.catalogue.servers()
-
-    def _task_inputs(self, dispatch: Dispatch) -> AnswerInputs:
-        """Return what answers the input requests of a call that runs as a task."""
-        return partial(self._context.registry.get(dispatch.server).answer_inputs, call=dispatch.call)
-
     async def _commit(self, *events: AnyEvent) -> None:
         await self.runner.commit(*events)
 
-    def _fold(self, events: Sequence[AnyEvent]) -> None:
-        for event in events:
-            if isinstance(event, ModeChanged | SessionOpened):
-                self.settings.mode = event.mode
-            if isinstance(event, SystemChanged):
-                self.settings.system = event.words
-            if isinstance(event, ModelChanged):
-                self.settings.model = event.name
-            elif isinstance(event, SessionOpened):
-                self.settings.model = event.model
-            elif isinstance(event, UsageChanged):
-                self.feed.budget.remember(event.turn, event.usage)
+    def _set(self, fold: SessionFold) -> None:
+        """Set the session to what its journal says."""
+        settings = self.settings
+        settings.mode, settings.system = fold.mode or settings.mode, fold.system
+        settings.model = settings.model if fold.model is None else fold.model
 
-    async def _settle(self) -> tuple[list[CallRow], dict[str, SavedTask]]:
-        """Mark what a crash cut off, say so, and return the calls that wait, for the person or for a task.
+    def _save_in_time(self, events: Sequence[AnyEvent]) -> None:
+        """Make a checkpoint when enough was written since the last one."""
+        fresh = self.feed.fold.seq - self._saved
+        rests = any(isinstance(event, TurnEnded) for event in events)
+        if fresh >= (_SAVED_AT_REST if rests else _SAVED_EACH):
+            self._saved = self.feed.fold.seq  # first: more may come while it is written
+            self._context.tasks.spawn(self._save_checkpoint(), "a checkpoint of the session")
+
+    async def _save_checkpoint(self) -> None:
+        """Write down what all events come to, so that the next start need not read them."""
+        made = self.feed.fold.checkpoint()
+        try:
+            await self.journal.save_checkpoint(made)
+        except JournalBroken:
+            logger.info("no checkpoint of session %s was made", self.journal.session, exc_info=True)
+
+    def _tighten(self, doubted: Sequence[Rule], *, mode: bool) -> None:
+        """Go on without some rules, and in the strictest mode: what took them back may be lost."""
+        gone: list[AnyEvent] = [RuleRevoked(id=rule.id, scope="session") for rule in doubted]
+        kept: list[str] = []
+        if mode:
+            order = self._context.mode_order(self.policy_in_force.rules.rules)
+            self.settings.mode = order.strictest("chat", "orchestrator", "auto")
+            gone.append(ModeChanged(mode=self.settings.mode, covers=safe(COVERS[self.settings.mode])))
+            kept.append(f"it goes on in {self.settings.mode} mode")
+        if doubted:
+            kept.append(f"{len(doubted)} of its rules that allow calls count no more")
+        self._tightening = tuple(gone)
+        if kept:
+            self.tightened = (
+                f"What restricted this session may be lost with other events, so {', and '.join(kept)}. "
+                "Rules of this session that deny calls may be lost too: /rules shows those there are"
+            )
+
+    async def _settle(self, fold: SessionFold) -> tuple[list[CallRow], dict[str, SavedTask], int]:
+        """Mark what a crash cut off, and say so.
+
+        Return the calls that wait, for the person or for a task; those tasks; how many became uncertain.
 
         The events go with the change: a crash in between must not hide what became uncertain.
         """
         rows: list[CallRow] = await self.journal.run(call_table.open_calls)
         running = await self.journal.run(task_table.running)
-        cut = [event for row in rows if row.call not in running and (event := _cut(row)) is not None]
-        await self.journal.commit(*cut, change=call_table.mark_after_crash)
+        before = frozenset(fold.cut)
+        cut = [
+            event
+            for row in rows
+            if row.call not in running and (event := _cut(row, row.call in before)) is not None
+        ]
+        unfinished = {call: each.attempt for call, each in fold.calls.items()}
+        known = await self.journal.run(lambda tx: call_table.known(tx, unfinished))
+        cut += _without_row(unfinished, known)
+        await self.journal.commit(*cut, change=lambda tx: call_table.mark_after_crash(tx, before))
         still: list[CallRow] = await self.journal.run(call_table.open_calls)
-        return [row for row in still if row.state in ("pending", "held", "dispatching")], running
+        uncertain = sum(isinstance(event, CallChanged) and event.state == "uncertain" for event in cut)
+        waiting = [row for row in still if row.state in ("pending", "held", "dispatching")]
+        return waiting, running, uncertain
+
+
+def _last_doubtful(journal: Journal) -> int:
+    """Return the number of the last event after which one may be lost that took it back; 0 if none is."""
+    return journal.head if journal.damage else journal.last_damaged
+
+
+def _session_rules(fold: SessionFold, session: str) -> list[tuple[int, Rule]]:
+    """Return the rules of a session that were added and not revoked, with the numbers of their events.
+
+    One that cannot be read is left out.
+    """
+    rules: list[tuple[int, Rule]] = []
+    origin = RuleOrigin("session", made="card", session=session)
+    for name, (seq, text) in fold.rules.items():
+        try:
+            (table,) = tomllib.loads(text)["policy"]["rule"]
+            rules.append((seq, rule_from_table(table, origin)))
+        except (RuleError, ValueError, KeyError, TypeError):
+            logger.warning("the rule %s of this session cannot be read and does not count", name)
+    return rules
+
+
+async def _saved_fold(journal: Journal) -> SessionFold:
+    """Return what the checkpoint of a journal says, an empty one without it."""
+    return SessionFold.restored(await journal.checkpoint())
+
+
+async def _read_rest(journal: Journal, fold: SessionFold) -> None:
+    """Take the events that came after."""
+    after = fold.seq
+    while page := await journal.read(after, _READ):
+        fold.take_all(page)
+        after = fold.seq
+
+
+async def _events_left(journal: Journal, fold: SessionFold) -> list[AnyEvent]:
+    """Return the events since the first one of the turn that is to be continued, none without one."""
+    events: list[AnyEvent] = []
+    if (turn := fold.turns.get(fold.turn_left())) is not None:
+        after = turn.seq - 1
+        while page := await journal.read(after, _READ):
+            events += page
+            after = page[-1].seq
+    return events
 
 
 async def open_live_session(
@@ -320,21 +473,30 @@ async def open_live_session(
 
     Raises what reading and writing the journal raises.
     """
-    events: list[AnyEvent] = []
-    while page := await journal.read(events[-1].seq if events else 0, _READ):
-        events += page
-    feed.stats.begin(events)
-    session = LiveSession(context, journal, feed, events, settings, attended=attended)
-    await session.resume(events)
+    fold = await _saved_fold(journal)
+    saved = fold.seq
+    await _read_rest(journal, fold)
+    feed.go_on(fold)
+    history, left = await read_history(journal, fold), await _events_left(journal, fold)
+    session = LiveSession(context, journal, feed, history, left, settings, attended=attended, saved=saved)
+    await session.resume(left)
+    if context.redis.on:
+        await session.memory.follow()
     return session
 
 
-def _cut(row: CallRow) -> CallChanged | None:
-    """Return what a restart makes of a call, None if it stays as it is."""
+def _cut(row: CallRow, cut_before: bool) -> CallChanged | None:
+    """Return what a restart makes of a call, None if it stays as it is.
+
+    `cut_before`: whether an attempt before its last one may have run.
+    """
     state: CallState
     if row.state == "dispatching":
         state = "uncertain"
         reason = "the app ended while this ran; it may or may not have happened"
+    elif row.state == "approved" and cut_before:
+        state = "uncertain"
+        reason = "the app ended before this was tried again; the attempt before may have run"
     elif row.state == "approved":
         state = "pending"
         reason = "you approved this before the restart; confirm it again"
@@ -345,13 +507,17 @@ def _cut(row: CallRow) -> CallChanged | None:
     )
 
 
-def _parked(events: Sequence[AnyEvent]) -> bool:
-    for event in reversed(events):
-        if isinstance(event, TurnEnded):
-            return event.status == "parked"
-        if isinstance(event, TurnStarted | UserMessage):
-            return False
-    return False
+def _without_row(unfinished: Mapping[str, int], known: Container[str]) -> Iterator[CallChanged]:
+    """Yield what becomes of unfinished calls that a damaged file has no row of: nobody can say any more.
+
+    `unfinished`: the last attempt of each.
+    """
+    for call, attempt in unfinished.items():
+        if call not in known:
+            reason = "what was saved of this call is damaged; it may or may not have happened"
+            yield CallChanged(
+                call=call, state="uncertain", decider="restart", reason=safe(reason), attempt=attempt
+            )
 
 
 class OpenSessions(dict[str, LiveSession]):
@@ -359,12 +525,12 @@ class OpenSessions(dict[str, LiveSession]):
 
     def is_open(self, dispatch: Dispatch) -> bool:
         """Return whether the gate of one of them has this very dispatch open."""
-        return any(session.gate.is_open(dispatch) for session in self.values())
+        return any(dispatch in session.gate.dispatches for session in self.values())
 
     async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
         """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
         for session in self.values():
-            if session.gate.is_open(dispatch):
+            if dispatch in session.gate.dispatches:
                 return await session.gate.dispatches.next_round(dispatch, number, methods)
         raise DispatchRefused(f"the call {dispatch.call} is over")
 
@@ -401,8 +567,3 @@ class OpenSessions(dict[str, LiveSession]):
         """Note in every session that the person allowed a server now: earlier messages do not profit."""
         for session in self.values():
             session.turns.allowed(server)
-
-    def touch(self, session: str) -> None:
-        """Note that somebody uses a session now."""
-        if session in self:
-            self[session].used = time.monotonic()

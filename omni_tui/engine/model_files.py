@@ -93,16 +93,9 @@ class ModelQuirksFile:
         return self._known
 
 
-class _Counter(msgspec.Struct):
-    tokens: int = 0
-    cost: float = 0.0
-    estimated: bool = False
-    unpriced: int = 0
-
-
 class _Days(msgspec.Struct):
     version: int = 1
-    days: dict[str, _Counter] = {}
+    days: dict[str, UsageTotal] = {}
 
 
 class DailyUsageFile:
@@ -122,7 +115,7 @@ class DailyUsageFile:
         """Return the sum of today as far as it is known here. Never touches the disk."""
         day = self._day()
         with self._file.lock:
-            known, new = self._saved.days.get(day, _Counter()), self._new.get(day, UsageTotal())
+            known, new = self._saved.days.get(day, UsageTotal()), self._new.get(day, UsageTotal())
             return UsageTotal(
                 known.tokens + new.tokens,
                 known.cost + new.cost,
@@ -149,7 +142,7 @@ class DailyUsageFile:
         with self._file.lock:
             new, self._new = self._new, {}
             for day, more in new.items():
-                known = file.days.setdefault(day, _Counter())
+                known = file.days.setdefault(day, UsageTotal())
                 known.tokens += more.tokens
                 known.cost += more.cost
                 known.estimated = known.estimated or more.estimated

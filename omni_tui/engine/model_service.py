@@ -56,7 +56,6 @@ class ModelService:
             environ=self._environ,
             memory=self._quirks,
             on_text=self._needs_text,
-            known=self._quirks,
             on_refused=self._refuses_tool,
         )
 
@@ -135,7 +134,7 @@ class ModelService:
 
     def spending(self, budget: Budget) -> Spending:
         """Return what a session and the day have used, with the limits."""
-        session, today, limits = budget.session, budget.today(), budget.limits
+        session, today, limits = budget.session, self.days.today(), budget.limits
         return Spending(
             session_tokens=session.tokens,
             session_cost=session.cost,

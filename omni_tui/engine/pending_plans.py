@@ -10,7 +10,9 @@ import msgspec
 from omni_tui.agents.plan import PlannableTool, PlannableTools
 from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_plan
 from omni_tui.agents.plan_state import PlanState
-from omni_tui.approvals import Gate
+from omni_tui.approvals.expiry import DECIDER as EXPIRED_BY
+from omni_tui.approvals.expiry import Expiry
+from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.pending import Pending, PendingItems
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.startup_wait import StartupWait
@@ -27,7 +29,8 @@ class PendingPlans:
     """The plans of the running turn, or of the one that was cut off; the orchestrator's `PlanHost`.
 
     `commit` journals events and applies them to `progress`; it raises `CancelledError` once the session
-    is parked.
+    is parked. `expire_after`: how long a plan may wait for the person, in seconds; 0 for as long as it
+    takes.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class PendingPlans:
         progress: PlanState,
         commit: Callable[..., Awaitable[None]],
         headless: bool,
+        expire_after: float = 0.0,
     ) -> None:
         self.progress = progress
         self._commit = commit
@@ -46,6 +50,7 @@ class PendingPlans:
         self._gate = gate
         self._startup_wait = startup_wait
         self.headless = headless
+        self.expiry = Expiry(self, expire_after)
         self._pending: PendingItems[Pending[PlanDecided]] = PendingItems("plan")
         if (record := progress.open) is not None:
             self._pending.add(Pending(record.event.plan, record.event.digest))
@@ -55,24 +60,37 @@ class PendingPlans:
         if self.progress.turn != turn:
             self.progress = PlanState(turn)
             for item in self._pending:  # of a turn that is over
-                self._pending.remove(item.id)
+                self._forget(item.id)
 
     def remember(self, events: Sequence[AnyEvent]) -> None:
         """Apply events that are on disk now."""
         for event in events:
             self.progress.apply(event)
-            if isinstance(event, PlanProposed):
-                self._shown(event)
-            elif isinstance(event, PlanDecided) and (item := self._pending.get(event.plan)) is not None:
-                item.settle(event)
-                self._pending.remove(event.plan)
+            if not isinstance(event, PlanProposed | PlanDecided):
+                continue
+            item = self._pending.get(event.plan)
+            if isinstance(event, PlanDecided):
+                if item is not None:
+                    item.settle(event)
+                    self._forget(event.plan)
+                continue
+            if item is not None:  # it was edited, or is shown again
+                item.digest = event.digest
+            else:
+                self._pending.add(Pending(event.plan, event.digest))
+            if event.expires:
+                self.expiry.begin(event.plan)
 
-    def _shown(self, event: PlanProposed) -> None:
-        """Note a plan that waits, or its edited form."""
-        if (item := self._pending.get(event.plan)) is not None:
-            item.digest = event.digest
-        else:
-            self._pending.add(Pending(event.plan, event.digest))
+    def _forget(self, plan: str) -> None:
+        self.expiry.stop(plan)
+        self._pending.remove(plan)
+
+    async def restore(self) -> None:
+        """Let the time of a plan that waited when the app ended begin again, and show it with that."""
+        record = self.progress.open
+        if record is not None and (expires := self.expires()):
+            again = msgspec.structs.replace(record.event, seq=0, ts=0.0, expires=expires, former="")
+            await self._commit(again)
 
     # --- for the orchestrator -------------------------------------------------------------------
 
@@ -91,6 +109,13 @@ class PendingPlans:
         """Return the digest that a decision on exactly this plan must name."""
         return self._context.vault.digest(f"plan|{plan}|{plan_json}".encode())
 
+    def expires(self) -> float:
+        """Return when a plan that is proposed now expires, as Unix time; 0 for never.
+
+        Nobody there has no time.
+        """
+        return 0.0 if self.headless else self.expiry.ends()
+
     def waits(self) -> bool:
         """Whether a call waits for the person."""
         return bool(self._gate.pending())
@@ -98,39 +123,40 @@ class PendingPlans:
     async def settled(self, tools: frozenset[str]) -> None:
         """Wait until these tools are listed or no server connects any more, at most 20 s."""
         for _ in range(round(_SETTLE_S / _LOOK_S)):
-            if not (tools - self.offer().keys() and self._startup_wait.waits()):
+            if not (tools - self.offer().keys() and self._startup_wait.missing()):
                 return
             await asyncio.sleep(_LOOK_S)
 
     async def decided(self, plan: str) -> None:
         """Wait until a plan is decided. Headless, it is withdrawn."""
         if self.headless:
-            await self._withdraw(plan, "headless")
+            await self.withdraw(plan, "headless")
         if (item := self._pending.get(plan)) is not None:
             await item.verdict()
 
-    async def withdraw(self, plan: str) -> None:
-        """Withdraw a plan that is not decided yet: the turn was stopped."""
-        await self._withdraw(plan, "stop")
+    async def withdraw(self, plan: str, decider: str = "stop") -> None:
+        """Withdraw a plan that is not decided yet: the turn was stopped, or nobody is there."""
+        async with self._pending.lock:
+            if (item := self._pending.get(plan)) is not None:
+                await self._commit(_withdrawn(plan, self.progress.turn, decider, item.digest))
+
+    async def expire(self, plan: str) -> None:
+        """End a plan that waited too long; do nothing if it was decided on, or its time still runs."""
+        async with self._pending.lock:
+            if (item := self._pending.get(plan)) is not None and not self.expiry.runs(plan):
+                await self._commit(_withdrawn(plan, self.progress.turn, EXPIRED_BY, item.digest))
 
     async def withdraw_all(self) -> None:
         """Withdraw what waits: the person has left."""
         for item in self._pending:
-            await self._withdraw(item.id, "headless")
-
-    async def _withdraw(self, plan: str, decider: str) -> None:
-        async with self._pending.lock:
-            if self._pending.get(plan) is not None:
-                turn = self.progress.turn
-                await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
+            await self.withdraw(item.id, "headless")
 
     def withdrawal_of_open(self) -> list[AnyEvent]:
         """Return the events that close a pending plan of a turn that is not continued."""
         record = self.progress.open
         if record is None:
             return []
-        turn = record.event.turn
-        return [PlanDecided(plan=record.event.plan, turn=turn, verdict="withdrawn", decider="stop")]
+        return [_withdrawn(record.event.plan, record.event.turn, "stop", record.event.digest)]
 
     # --- for the person -------------------------------------------------------------------------
 
@@ -148,6 +174,7 @@ class PendingPlans:
                     decider="user",
                     feedback=shown,
                     written=words if words != shown else "",
+                    digest=digest,
                 )
             )
 
@@ -175,5 +202,11 @@ class PendingPlans:
                 phases=edited.shown(),
                 plan_json=text,
                 edited=True,
+                expires=self.expires(),
+                former=digest,
             )
             await self._commit(event)
+
+
+def _withdrawn(plan: str, turn: str, decider: str, digest: str) -> PlanDecided:
+    return PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider, digest=digest)

@@ -12,10 +12,15 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
+import msgspec
+
 from omni_tui.approvals.cards import CARD_LIMIT
+from omni_tui.approvals.expiry import DECIDER as EXPIRED_BY
+from omni_tui.approvals.expiry import REASON as EXPIRED
+from omni_tui.approvals.expiry import Expiry
 from omni_tui.approvals.pending import Pending, PendingItems
 from omni_tui.approvals.server_request_review import (
     InvalidServerRequest,
@@ -27,8 +32,8 @@ from omni_tui.engine.context import EngineContext
 from omni_tui.engine.sampler import Sampler
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyEvent, JsonText, SafeText, UserError
-from omni_tui.protocol.events import UsageChanged
+from omni_tui.protocol import JsonText, SafeText, UserError
+from omni_tui.protocol.events import Notice, UsageChanged
 from omni_tui.protocol.server_requests import (
     ServerRequestClosed,
     ServerRequestKind,
@@ -50,6 +55,7 @@ _LABELS: dict[ServerRequestKind, str] = {
     "url": "asks you to visit a page",
     "sampling": "asks for an answer of the model",
 }
+_UNWRITTEN = "it could not be written to disk"
 _ANSWER = 2_000
 _MESSAGE = 8_000
 _OUTCOMES: dict[str, ServerRequestOutcome] = {
@@ -72,20 +78,35 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
         self.edited = False
         self.trouble = ""
         """What went wrong with the model; the request waits again."""
+        self.expires = 0.0
+        """When it expires, as Unix time; 0 for never."""
+        self.whole = True
+        """Whether what is shown now is all of it."""
         self.answer: ServerRequestAnswer | None = None
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def refused(self) -> str:
+        """Why it cannot be accepted as it is shown now, "" if it can."""
+        return self.judgement.refused or ("" if self.whole else "it is too long to be shown whole")
+
 
 class PendingServerRequests:
-    """The open server requests of one session."""
+    """The open server requests of one session.
 
-    def __init__(self, context: EngineContext, journal: Journal, sampler: Sampler) -> None:
+    `expire_after`: how long one may wait for the person, in seconds; 0 for as long as it takes.
+    """
+
+    def __init__(
+        self, context: EngineContext, journal: Journal, sampler: Sampler, expire_after: float = 0.0
+    ) -> None:
         self._context = context
         self._journal = journal
         self._sampler = sampler
         self._open: PendingItems[PendingServerRequest] = PendingItems("server request")
         self._times: dict[str, deque[float]] = {}
         self._closed = False
+        self.expiry = Expiry(self, expire_after)
 
     # --- from the servers -----------------------------------------------------------------------
 
@@ -101,7 +122,7 @@ class PendingServerRequests:
             return await one.verdict()
         except JournalBroken:
             logger.exception("a server request of %s could not be written down", request.server)
-            return ServerRequestAnswer("cancel", reason="it could not be written to disk")
+            return ServerRequestAnswer("cancel", reason=_UNWRITTEN)
         except asyncio.CancelledError:
             over = "nobody waits for the answer any more: the call it belonged to has ended"
             if one.waits:
@@ -109,6 +130,7 @@ class PendingServerRequests:
                 await asyncio.shield(self._withdraw(one, over))
             raise
         finally:
+            self.expiry.stop(one.id)
             self._open.remove(one.id)
             if one.task is not None:
                 one.task.cancel()
@@ -133,18 +155,15 @@ class PendingServerRequests:
         """Return an open server request as it was shown. Raises `UserError`."""
         return self._open.waiting(ask, digest)
 
-    async def decline(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Decline or dismiss a server request. Raises `UserError`."""
-        async with self._open.lock:
-            one = self.waiting(ask, digest)
-            await self._end(one, reply, "user")
+    async def answer(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
+        """Decline or dismiss a request, or accept a form or a page with an answer that was checked.
 
-    async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Accept a form or a page with an answer that was checked. Raises `UserError`."""
+        Raises `UserError`.
+        """
         async with self._open.lock:
             one = self.waiting(ask, digest)
-            if one.judgement.refused:
-                raise UserError(one.judgement.refused)
+            if reply.action == "accept" and one.refused:
+                raise UserError(one.refused)
             await self._end(one, reply, "user")
 
     async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
@@ -169,14 +188,14 @@ class PendingServerRequests:
                     raise UserError(str(trouble)) from None
                 one.body, one.judgement = body, ServerRequestReview()
             one.edited, one.trouble = True, ""
-            await self._show(one)
+            await self._show(one, former=digest)
 
     async def proceed(self, ask: str, digest: str) -> None:
         """Accept the current stage of a sampling request: let the model answer, or send its answer."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
-            if one.judgement.refused:
-                raise UserError(one.judgement.refused)
+            if one.refused:
+                raise UserError(one.refused)
             if one.stage == "review":
                 assert one.answer is not None
                 await self._end(one, one.answer, "user")
@@ -184,15 +203,26 @@ class PendingServerRequests:
                 raise UserError("the model is answering already")
             else:
                 one.stage, one.trouble = "answering", ""
-                await self._show(one)
+                await self._show(one, former=digest)
                 one.task = asyncio.create_task(self._sample(one), name=f"sampling for {one.request.server}")
 
     async def _sample(self, one: PendingServerRequest) -> None:
+        """Let the model answer a request; one whose answer cannot be written down is cancelled."""
+        try:
+            await self._answer_by_model(one)
+        except JournalBroken:
+            logger.exception("the model's answer for %s could not be written down", one.request.server)
+            one.settle(ServerRequestAnswer("cancel", reason=_UNWRITTEN))
+            what = safe(f"{one.request.server} gets no answer of the model: {_UNWRITTEN}", limit=400)
+            self._context.clients.tell(Notice(level="error", what=what))
+
+    async def _answer_by_model(self, one: PendingServerRequest) -> None:
         try:
             sampled = await self._sampler.sample(one.body)
         except ModelError as error:
             if error.usage is not None:
-                await self._journal.commit(UsageChanged(turn=one.id, usage=error.usage))
+                model = safe_line(self._sampler.name)
+                await self._journal.commit(UsageChanged(turn=one.id, usage=error.usage, model=model))
             await self._back(one, error.what)
             return
         except InvalidServerRequest as error:
@@ -204,7 +234,8 @@ class PendingServerRequests:
             return
         answer = ServerRequestAnswer("accept", text=sampled.text, model=sampled.model, stop=sampled.stop)
         async with self._open.lock:
-            await self._journal.commit(UsageChanged(turn=one.id, usage=sampled.usage))
+            used = UsageChanged(turn=one.id, usage=sampled.usage, model=safe_line(sampled.model))
+            await self._journal.commit(used)
             if not one.waits:
                 return
             if not self._sampler.review:
@@ -221,12 +252,31 @@ class PendingServerRequests:
 
     # --- written down ---------------------------------------------------------------------------
 
-    async def _show(self, one: PendingServerRequest) -> None:
+    async def _show(self, one: PendingServerRequest, *, former: str = "") -> None:
+        """Write down and show what waits now. The time in which the person can decide begins again.
+
+        `former` is the digest of what the person changed or accepted, "" if they did nothing.
+        """
+        self.expiry.stop(one.id)
+        person = one.stage != "answering"
+        one.expires = self.expiry.ends() if person else 0.0
         exact = exact_json(one.body)
+        one.whole = len(exact) <= CARD_LIMIT
         shown = f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}"
         one.digest = self._context.vault.digest(shown.encode())
         target, transport = self._context.place(one.request.server)
-        await self._journal.commit(_card(one, self._sampler, exact, target, transport))
+        card = _card(one, self._sampler, exact, target, transport)
+        await self._journal.commit(msgspec.structs.replace(card, former=former))
+        if person and one.waits:
+            self.expiry.begin(one.id)
+
+    async def expire(self, ask: str) -> None:
+        """Tell a server that nobody decided in time; nothing if somebody did, or the time still runs."""
+        async with self._open.lock:
+            one = self._open.get(ask)
+            if one is None or not one.waits or one.stage == "answering" or self.expiry.runs(ask):
+                return
+            await self._end(one, ServerRequestAnswer("cancel", reason=EXPIRED), EXPIRED_BY)
 
     async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
         event = ServerRequestClosed(
@@ -235,13 +285,17 @@ class PendingServerRequests:
             decider=decider,
             reason=safe(reply.reason, limit=1_000),
             answer=_answer_text(reply),
+            shown=one.digest,
+            sent=self._context.vault.digest(b"answer|" + one.id.encode() + b"|" + _answer_bytes(reply)),
         )
         await self._journal.commit(event)
         one.settle(reply)
 
     async def _withdraw(self, one: PendingServerRequest, reason: str) -> None:
         async with self._open.lock:
-            event = ServerRequestClosed(ask=one.id, outcome="withdrawn", decider="", reason=safe(reason))
+            event = ServerRequestClosed(
+                ask=one.id, outcome="withdrawn", decider="", reason=safe(reason), shown=one.digest
+            )
             try:
                 await self._journal.commit(event)
             except JournalBroken:
@@ -249,31 +303,26 @@ class PendingServerRequests:
 
     # --- the session ----------------------------------------------------------------------------
 
-    async def close_left_open(self, events: Sequence[AnyEvent]) -> None:
-        """Close the requests that a crash left open, and count the tokens that were used before."""
-        open_ids: dict[str, None] = {}
-        for event in events:
-            if isinstance(event, ServerRequestOpened):
-                open_ids[event.ask] = None
-            elif isinstance(event, ServerRequestClosed):
-                open_ids.pop(event.ask, None)
-            elif isinstance(event, UsageChanged) and event.turn.startswith("a-"):
-                self._sampler.spent += event.usage.input + event.usage.output
+    async def close_left_open(self, left: Iterable[str], sampled: int) -> None:
+        """Close the requests that a crash left open; `sampled`: tokens that were used before."""
+        self._sampler.spent += sampled
         reason = safe("the app ended while this waited; the server does not wait any more")
         closed = [ServerRequestClosed(ask=one, outcome="withdrawn", decider="restart", reason=reason)
-                  for one in open_ids]  # fmt: skip
+                  for one in left]  # fmt: skip
         if closed:
             await self._journal.commit(*closed)
 
     async def close(self) -> None:
         """Close all requests undecided, and tell the servers."""
         self._closed = True
-        ends: list[Coroutine[Any, Any, None]] = [
-            self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
-            for one in self._open
-            if one.waits
-        ]
-        await asyncio.gather(*ends)
+        self.expiry.close()
+        async with self._open.lock:  # one that is being decided on now has its own end
+            ends: list[Coroutine[Any, Any, None]] = [
+                self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
+                for one in self._open
+                if one.waits
+            ]
+            await asyncio.gather(*ends)
 
     async def cancel_all(self, reason: str, decider: str) -> None:
         """Close all requests undecided, with a reason; others may follow."""
@@ -293,8 +342,7 @@ def _card(
     request, judgement = one.request, one.judgement
     sampling = request.kind == "sampling"
     whole = _content(one)
-    complete = len(exact) <= CARD_LIMIT
-    refused = judgement.refused or ("" if complete else "it is too long to be shown whole")
+    complete = one.whole
     why = [*judgement.why, *([f"the model could not answer: {one.trouble}"] if one.trouble else [])]
     if not request.waits:
         why.append("it refused a call until this is done; nothing waits meanwhile")
@@ -304,7 +352,7 @@ def _card(
         server=request.server,
         kind=request.kind,
         stage=one.stage,
-        label=SafeText(label),
+        label=safe_line(label),
         message=safe(request.message, limit=_MESSAGE, joined=False),
         digest=one.digest,
         content=safe(whole, limit=CARD_LIMIT, joined=False),
@@ -313,7 +361,7 @@ def _card(
         complete=complete,
         differs=count_hidden(whole.replace("\n", "").replace("\t", ""), joined=False) > 0,
         why=tuple(safe(words, limit=500, joined=False) for words in why),
-        refused=safe(refused, limit=500),
+        refused=safe(one.refused, limit=500),
         host=safe_line(judgement.host, limit=300),
         browser=request.kind == "url" and browser_available(),
         target=safe(target, limit=2_000, joined=False),
@@ -322,6 +370,7 @@ def _card(
         budget=safe_line(sampler.budget) if sampling else SafeText(""),
         call=request.call,
         edited=one.edited,
+        expires=one.expires,
     )
 
 
@@ -370,6 +419,12 @@ def _said(content: Any) -> str:
         else f"[{block.get('type', 'something else') if isinstance(block, dict) else 'something else'}]"
         for block in blocks
     )
+
+
+def _answer_bytes(reply: ServerRequestAnswer) -> bytes:
+    """Return all that an answer tells the server, in one form."""
+    said = (reply.action, reply.content, reply.text, reply.model, reply.stop, reply.reason)
+    return exact_json({"answer": list(said)}).encode()
 
 
 def _answer_text(reply: ServerRequestAnswer) -> SafeText:

@@ -6,7 +6,6 @@ Source: MCP 2025-11-25, client/sampling.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +16,7 @@ from omni_tui.approvals.server_request_review import (
     sampling_messages,
 )
 from omni_tui.config.sections import SamplingSection
+from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
 from omni_tui.models.budget import Budget, BudgetExceeded, add_usage, forecast
 from omni_tui.protocol.events import Usage
@@ -56,13 +56,13 @@ class Sampler:
     def __init__(
         self,
         settings: SamplingSection,
-        model: Callable[[], str],
+        session: SessionSettings,
         make: SamplingModelFactory,
         spending: Budget | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         self._settings = settings
-        self._model = model
+        self._session = session
         self._make = make
         self._spending = spending
         self._retry = retry or RetryPolicy()
@@ -71,7 +71,7 @@ class Sampler:
     @property
     def name(self) -> str:
         """The model that would answer."""
-        return self._settings.model or self._model()
+        return self._settings.model or self._session.model
 
     @property
     def review(self) -> bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from omni_tui.approvals import fingerprint
+from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.spec import ServerSpec, TransportKind
-from omni_tui.memory import Credentials
+from omni_tui.memory import Credentials, Vault
 from omni_tui.memory.state_file import StateFile
 from omni_tui.security.redaction import Redactor
-from omni_tui.servers.auth.sign_in_records import ProcessLock, SignInRecord
+from omni_tui.servers.auth.sign_in_records import SignInRecord
 from omni_tui.servers.connect_strategy import Era, KnownTransport
 
 MAX_AGE = 7 * 86_400.0
@@ -74,19 +74,16 @@ class KnownTransportsFile:
         self._file.write(_File(1, dict(newest)))
 
 
-class RedactedCredentials:
-    """Stores sign-ins in `Credentials` and tells the redactor every token: no log may contain one.
+class RedactedCredentials(Credentials):
+    """Stores sign-ins and tells the redactor every token: no log may contain one."""
 
-    Calls touch the disk; usable from any thread.
-    """
-
-    def __init__(self, inner: Credentials, redactor: Redactor) -> None:
-        self._inner = inner
+    def __init__(self, path: Path, vault: Vault, redactor: Redactor) -> None:
+        super().__init__(path, vault)
         self._redactor = redactor
 
     def load(self, server: str) -> bytes | None:
         """Return what was saved last for a server, None if nothing that can be read."""
-        data = self._inner.load(server)
+        data = super().load(server)
         if data is not None:
             self._redact_tokens(data)
         return data
@@ -94,15 +91,7 @@ class RedactedCredentials:
     def save(self, server: str, issuer: str, data: bytes) -> None:
         """Save what belongs to a server under an issuer."""
         self._redact_tokens(data)
-        self._inner.save(server, issuer, data)
-
-    def forget(self, server: str) -> None:
-        """Remove everything of a server."""
-        self._inner.forget(server)
-
-    def renewal(self, server: str) -> ProcessLock:
-        """Return the lock under which a server's refresh token is used."""
-        return self._inner.renewal(server)
+        super().save(server, issuer, data)
 
     def _redact_tokens(self, data: bytes) -> None:
         with contextlib.suppress(msgspec.DecodeError):

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
-from omni_tui.approvals import Pins
+from omni_tui.approvals.pins import Pins
+from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
+from omni_tui.engine.consents import Consents, NotAudited
 from omni_tui.engine.live_session import OpenSessions
 from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
 from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.memory import ServerLogs
 from omni_tui.protocol import Event
-from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed
+from omni_tui.protocol.events import Notice, ServerChanged, ServerRemoved, ToolsListed
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
-from omni_tui.security.text import safe_line
+from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch, Processes, PromptsAndResources, ServerRegistry, ToolDefinition
 from omni_tui.servers.auth import SignInStore
 from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
-from omni_tui.tools import Catalogue, ResultCache, ToolRules
+from omni_tui.tools.catalogue import Catalogue
+from omni_tui.tools.result_cache import ResultCache
+from omni_tui.tools.tool_settings import ToolSettings
 
 
 class EngineServers:
@@ -33,7 +38,7 @@ class EngineServers:
         self,
         *,
         pins: Pins,
-        rules: ToolRules,
+        tool_settings: ToolSettings,
         store: SignInStore,
         known_transports: Path,
         processes: Processes,
@@ -42,14 +47,17 @@ class EngineServers:
         tasks: BackgroundTasks,
         clients: Clients,
         sessions: OpenSessions,
+        trusted: Collection[str],
+        consents: Consents,
     ) -> None:
+        self._consents = consents
         self._clients = clients
         self._sessions = sessions
         self._tasks = tasks
         self._logs = logs
         self._trust: dict[str, str] = {}
         self._frozen = False
-        self.catalogue = Catalogue(pins, pool, self._page_listed)
+        self.catalogue = Catalogue(pins, pool, self._page_listed, trusted)
         self.prompts_and_resources = PromptResourceCache()
         self.registry = ServerRegistry(
             authority=sessions.is_open,
@@ -58,7 +66,7 @@ class EngineServers:
             memory=KnownTransportsFile(known_transports),
             store=store,
         )
-        self.cache = ResultCache(rules, self.catalogue.get, self.registry.is_allowed)
+        self.cache = ResultCache(tool_settings, self.catalogue.get, self.registry.is_allowed)
 
     def states(self) -> list[ServerChanged]:
         """Return the state of every server, with its trust."""
@@ -90,8 +98,28 @@ class EngineServers:
 
     async def _update_catalogue(self, server: str, definitions: list[ToolDefinition]) -> None:
         connection = self.registry.get(server)
-        await self.catalogue.update(connection.spec, definitions, connection.instructions)
+        spec = connection.spec
+        await self.catalogue.update(spec, definitions, connection.instructions, self._at_first_sight)
         self.cache.listed(server, self.catalogue.hashes(server))
+
+    async def _at_first_sight(self, spec: ServerSpec, tools: int) -> bool:
+        """Note in the audit that a server's tools count as accepted, since they are the first of it.
+
+        Return False if that failed: what cannot be audited is not accepted.
+        """
+        try:
+            await self._consents.note(
+                "definitions accepted",
+                spec.name,
+                actor="first sight",
+                detail=f"{tools} tools",
+                place=display_target(spec),
+            )
+        except NotAudited as error:
+            what = safe(f"the tools of {spec.name} are not accepted at first sight; each asks")
+            self._clients.tell(Notice(level="warning", what=what, why=safe(str(error), limit=1_000)))
+            return False
+        return True
 
     # --- ServerListener -------------------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from omni_tui.engine.context import EngineContext
+from omni_tui.engine.session_fold import SessionFold
 from omni_tui.models.budget import BudgetLimits
-from omni_tui.observability.tool_stats import ToolStats
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.events import JournalFailed, JournalHead, UsageChanged
 from omni_tui.security.text import safe
@@ -17,30 +17,50 @@ _HEAD_S = 0.5
 
 
 class SessionFeed:
-    """Hears of everything that a session's journal wrote: counts it and tells the session's followers."""
+    """Hears of everything that a session's journal wrote: counts it and tells the session's followers.
+
+    `fold` is what all events on disk come to.
+    """
 
     def __init__(self, context: EngineContext, session: str, limits: BudgetLimits) -> None:
         self._context = context
         self.session = session
         self.budget = context.models.budget(limits)
-        self.stats = ToolStats()
+        self.fold = SessionFold()
         self._head = 0
         self._head_due = False
         self._closed = False
+        self._listeners: list[Callable[[Sequence[AnyEvent]], None]] = []
+
+    def listen(self, listener: Callable[[Sequence[AnyEvent]], None]) -> None:
+        """Tell somebody of the engine of all that is written from now on, before any follower."""
+        self._listeners.append(listener)
+
+    def go_on(self, fold: SessionFold) -> None:
+        """Go on with what the journal came to until now. Call it before anything is written."""
+        self.fold = fold
+        self.budget.restore(fold.spent, {turn: each.total for turn, each in fold.turns.items()})
 
     def live(self, event: Event) -> None:
         """Tell the followers something that is true for the moment."""
-        self._context.clients.tell_followers(self.session, event)
+        for client in self._context.clients.following(self.session):
+            client.tell(event)
 
     def committed(self, events: Sequence[AnyEvent]) -> None:
         """Take events that are on disk now."""
-        self.stats.take(events)
+        self.fold.take_all(events)
+        for listener in self._listeners:
+            listener(events)
+        followers = self._context.clients.following(self.session)
         used = False
         for event in events:
-            self._context.clients.publish(self.session, event)
+            for client in followers:
+                client.outbox.offer(event)
             if event.public:
                 self._head = event.seq
-                self._tell_head_soon()
+                if not self._head_due:
+                    self._head_due = True
+                    asyncio.get_running_loop().call_later(_HEAD_S, self._tell_head)
             if isinstance(event, UsageChanged):
                 self.budget.count(event.turn, event.usage)
                 used = True
@@ -61,13 +81,8 @@ class SessionFeed:
         """Tell nothing more of the journal's head."""
         self._closed = True
 
-    def _tell_head_soon(self) -> None:
-        """Say how far the journal has come, so that a client that missed something can ask for it."""
-        if not self._head_due:
-            self._head_due = True
-            asyncio.get_running_loop().call_later(_HEAD_S, self._tell_head)
-
     def _tell_head(self) -> None:
+        """Say how far the journal has come, so that a client that missed something can ask for it."""
         self._head_due = False
         if not self._closed:
             self.live(JournalHead(head=self._head, session=self.session))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import ServerRegistry
-from omni_tui.tools import Catalogue
+from omni_tui.tools.catalogue import Catalogue
 
 PATIENCE_S = 10.0
 """How long a message waits for the tools of servers that are connecting."""
@@ -41,10 +41,6 @@ class StartupWait:
             server.name for server in self._registry.snapshot() if _is_coming(server, server.name in listed)
         )
 
-    def waits(self) -> bool:
-        """Return whether a server is connecting or its tools are not listed yet."""
-        return bool(self.missing())
-
     def send_at_once(self) -> None:
         """End the wait."""
         self._at_once.set()
@@ -66,11 +62,15 @@ class StartupWait:
                     tell(waits, until)
                 if self._at_once.is_set():
                     break
-                await self._look_again()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._at_once.wait(), _LOOK_S)
             self._given_up.update(waits)
         finally:
             if told:
                 tell((), 0.0)
+
+    def _waited_for(self) -> tuple[str, ...]:
+        return tuple(name for name in self.missing() if name not in self._given_up)
 
     async def back(self, server: str, tool: str) -> None:
         """Return when a server that is reconnecting has listed a tool, or does not come back soon."""
@@ -79,13 +79,6 @@ class StartupWait:
             if server not in self.missing():
                 return
             await asyncio.sleep(_LOOK_S)
-
-    def _waited_for(self) -> tuple[str, ...]:
-        return tuple(name for name in self.missing() if name not in self._given_up)
-
-    async def _look_again(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._at_once.wait(), _LOOK_S)
 
 
 def _is_coming(server: ServerChanged, listed: bool) -> bool:

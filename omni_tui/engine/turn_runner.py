@@ -14,10 +14,12 @@ import msgspec
 from omni_tui.agents import ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.agents.turn_limits import autonomous
+from omni_tui.agents.turn_writer import uninterrupted
 from omni_tui.engine.call_service import CallService
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.context_store import ContextStore
 from omni_tui.engine.conversation import Conversation, title_of
+from omni_tui.engine.offered_tools import OfferedTools
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
@@ -25,13 +27,13 @@ from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.memory import Journal, JournalBroken, call_table
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.message_history import decode_message
 from omni_tui.models.window import Window
-from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol import AnyEvent, Event, JsonText, Mode, SafeText, UserError
 from omni_tui.protocol.conversation import ReportedCall, RunReport
 from omni_tui.protocol.events import (
     AwaitingTools,
     ModelMessage,
+    SessionRewound,
     SessionTitled,
     Steered,
     TurnEnded,
@@ -81,6 +83,7 @@ class TurnRunner:
         turns: TurnModes,
         plans: PendingPlans,
         startup_wait: StartupWait,
+        offered: OfferedTools,
     ) -> None:
         self.memo = ContextStore(journal, conversation.summaries, context.pool)
         self._context = context
@@ -93,6 +96,7 @@ class TurnRunner:
         self._turns = turns
         self._plans = plans
         self._startup_wait = startup_wait
+        self._offered = offered
         self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
         self._pending: dict[str, _QueuedMessage] = {}
@@ -101,11 +105,18 @@ class TurnRunner:
         self._runs_under: tuple[Mode, str] = settings.mode, settings.model
         self._task: asyncio.Task[None] | None = None
         self._parked = False
+        self._ending = False
 
     @property
     def running(self) -> bool:
         """Whether a turn runs now."""
         return self._task is not None and not self._task.done()
+
+    async def is_idle(self) -> bool:
+        """Whether no turn runs. Waits for the last steps of one whose end is being journalled."""
+        if self._ending and self._task is not None:
+            await asyncio.wait([self._task])
+        return not self.running
 
     @property
     def mode(self) -> Mode | None:
@@ -118,6 +129,11 @@ class TurnRunner:
         return self._conversation.unfinished
 
     # --- what the person asks -------------------------------------------------------------------
+
+    async def rename(self, title: SafeText) -> None:
+        """Give the session a title of the person, which no message replaces."""
+        self._conversation.titled = True
+        await self._journal.commit(SessionTitled(title=title))
 
     async def send(
         self,
@@ -168,7 +184,7 @@ class TurnRunner:
         Raises `TurnInProgress` if a turn runs or there is nothing to continue.
         """
         if self.running:
-            raise TurnInProgress("a turn is already running; stop it with Esc")
+            raise TurnInProgress("a turn is already running; stop it first")
         if self._conversation.unfinished:
             self._resume(self._conversation.unfinished)
         elif self._conversation.ended in ("limit", "stopped", "failed"):
@@ -187,6 +203,28 @@ class TurnRunner:
             self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model)
         self._conversation.queued = {}
         self._go()
+
+    async def rewind(self, turn: str) -> int:
+        """Forget a message and what followed it, and withdraw what still waits of that.
+
+        Return how many of the model's messages that were. Call it while no turn runs. Raises `UserError` if
+        the model does not know the message.
+        """
+        conversation = self._conversation
+        start = conversation.history.start_of(turn)
+        if start is None:
+            raise UserError("the model does not know that message: it never got it, or has forgotten it")
+        count = len(conversation.messages) - start
+        # Before that is on disk: what is forgotten must not be continued.
+        await self._calls.withdraw_restored()
+        events: list[AnyEvent] = [
+            *self._plans.withdrawal_of_open(),
+            *_untold(conversation.queued),
+            SessionRewound(turn=turn, messages=count),
+        ]
+        await self.commit(*events)
+        conversation.rewound()
+        return count
 
     async def stop(self) -> bool:
         """Stop the running turn and drop the queued messages. Return False if no turn ran."""
@@ -250,39 +288,50 @@ class TurnRunner:
         # The mode of the message counts; a later change can only tighten it.
         mode = self._turns.mode(turn)
         self._runs_under = mode, self._settings.model
+        self._ending = False
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one commit: a turn that has begun has its message.
         told = () if message is None else (self.model_message(turn, message),)
-        await self.commit(*told, started)
-        if not await self._tools_are_there(turn):
+        if not await self._begun(turn, *told, started):
             return
-        policy = self._context.chat_policy(self._settings.system, self._feed.budget)
+        policy = self._context.turn_settings(self._settings.system, self._feed.budget)
+        report_since: float | None = None
         if mode == "orchestrator":
             self._plans.begin(turn)
             ended = await run_orchestrated(
-                self, self._plans, model, turn=turn, policy=policy, limits=self._context.plan_policy()
+                self, self._plans, model, turn=turn, settings=policy, limits=self._context.plan_limits()
             )
         elif mode == "auto":
-            began = asyncio.get_running_loop().time()
-            async with autonomous(policy, self._context.plan_policy(), self._plans.waits) as policy:
-                ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
-            if not self._parked:
-                await self._report(turn, asyncio.get_running_loop().time() - began)
+            report_since = asyncio.get_running_loop().time()
+            async with autonomous(policy, self._context.plan_limits(), self._plans.waits) as policy:
+                ended = await run_turn(self, model, turn=turn, settings=policy, resume=resume)
         else:
-            ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
+            ended = await run_turn(self, model, turn=turn, settings=policy, resume=resume)
+        # Whoever stops it now comes too late: it ends as it did, and must not stay without its end.
+        await uninterrupted(asyncio.ensure_future(self._end(ended, report_since)))
+
+    async def _end(self, ended: TurnEnded, report_since: float | None) -> None:
+        """Journal how a turn ended, with a report of what it did since that moment of the loop's time."""
+        if report_since is not None and not self._parked:
+            await self._report(ended.turn, asyncio.get_running_loop().time() - report_since)
+        self._ending = True
         if not self._parked:
             missing = tuple(safe_line(name) for name in self._missing)
             self._conversation.ended = ended.status
             await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
 
-    async def _tools_are_there(self, turn: str) -> bool:
-        """Wait for servers that are connecting. False if the turn was stopped meanwhile."""
+    async def _begun(self, turn: str, *first: AnyEvent) -> bool:
+        """Journal the `first` events of a turn and wait for servers that are connecting.
+
+        False if the turn was stopped meanwhile.
+        """
 
         def tell(servers: tuple[str, ...], until: float) -> None:
             names = tuple(safe_line(name) for name in servers)
             self._feed.live(AwaitingTools(turn=turn, servers=names, until=until))
 
         try:
+            await uninterrupted(asyncio.ensure_future(self.commit(*first)))
             await self._startup_wait.over(tell)
             self._missing = self._startup_wait.missing()
         except asyncio.CancelledError:
@@ -290,6 +339,7 @@ class TurnRunner:
                 raise
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
+            await self._calls.stop_followed(turn)
             await self._journal.commit(
                 TurnEnded(turn=turn, status="stopped", reason=safe("stopped by you"))
             )
@@ -297,12 +347,24 @@ class TurnRunner:
         return True
 
     async def _report(self, turn: str, elapsed_s: float) -> None:
-        """Journal what an autonomous turn did, apart from what the model says about it."""
-        told = await _turn_report(
-            self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage())
+        """Journal what an autonomous turn did, whatever the model says; nothing if it made no calls."""
+        rows = await self._journal.run(lambda tx: call_table.of_turn(tx, turn))
+        if not rows:
+            return
+        shown = sorted(rows, key=lambda row: row[3] == "succeeded")[:_MOST_REPORTED]
+        usage = self._conversation.used.get(turn, Usage())
+        report = RunReport(
+            turn=turn,
+            states=dict(Counter(state for *_, state in rows)),
+            calls=tuple(
+                ReportedCall(call=call, server=server, label=identifier(tool), state=state)
+                for call, server, tool, state in shown
+            ),
+            elapsed_s=elapsed_s,
+            tokens=usage.input + usage.output,
+            cost=usage.cost,
         )
-        if told is not None:
-            await self._journal.commit(told)
+        await self._journal.commit(report)
 
     @staticmethod
     def model_message(turn: str, message: Message, call: str = "") -> ModelMessage:
@@ -315,12 +377,12 @@ class TurnRunner:
     def tools(self) -> tuple[ToolSpec, ...]:
         """Return the tools that the model may call now."""
         self._missing = self._startup_wait.missing()
-        return self._context.catalogue.specs(self._context.routes.offered)
+        return self._offered.under(self._runs_under[0])
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate. A parked turn never gets an answer."""
         outcome = await self._calls.by_agent(origin, call)
-        await self._not_parked()
+        self._check_parked()
         return outcome
 
     async def add_messages(self, turn: str) -> None:
@@ -341,9 +403,15 @@ class TurnRunner:
 
     async def commit(self, *events: AnyEvent) -> None:
         """Journal events of the turn; returns when they are on disk."""
-        await self._not_parked()
+        self._check_parked()
         await self._journal.commit(*events)
-        self._remember(events)
+        for event in events:
+            self._conversation.history.take(event)
+            if isinstance(event, ModelMessage) and event.agent == "root":
+                self._conversation.steps[event.turn] += event.role == "assistant"
+            elif isinstance(event, UsageChanged):
+                self._conversation.spent(event)
+        self._plans.remember(events)
 
     def live(self, event: Event) -> None:
         """Show an event that is not journalled."""
@@ -363,41 +431,13 @@ class TurnRunner:
         """Return the messages of this session, without those of the agents of plans."""
         return tuple(self._conversation.messages)
 
-    async def _not_parked(self) -> None:
+    def _check_parked(self) -> None:
         """Raise `CancelledError` in a parked turn, which must not write its own end."""
         if self._parked:
             raise asyncio.CancelledError
-
-    def _remember(self, events: tuple[AnyEvent, ...]) -> None:
-        for event in events:
-            if isinstance(event, ModelMessage) and event.agent == "root":
-                self._conversation.messages.append(decode_message(event.body_json))
-                self._conversation.steps[event.turn] += event.role == "assistant"
-            elif isinstance(event, UsageChanged):
-                self._conversation.spent(event)
-        self._plans.remember(events)
 
 
 def _untold(turns: Iterable[str]) -> list[AnyEvent]:
     """Return the events that close messages that never reached the model."""
     reason, todo = safe("the model was not told this"), safe("send it again if it still matters")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
-
-
-async def _turn_report(journal: Journal, turn: str, elapsed_s: float, usage: Usage) -> RunReport | None:
-    """Return the report of a turn, None if it made no calls."""
-    rows = await journal.run(lambda tx: call_table.of_turn(tx, turn))
-    if not rows:
-        return None
-    shown = sorted(rows, key=lambda row: row[3] == "succeeded")[:_MOST_REPORTED]
-    return RunReport(
-        turn=turn,
-        states=dict(Counter(state for *_, state in rows)),
-        calls=tuple(
-            ReportedCall(call=call, server=server, label=identifier(tool), state=state)
-            for call, server, tool, state in shown
-        ),
-        elapsed_s=elapsed_s,
-        tokens=usage.input + usage.output,
-        cost=usage.cost,
-    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from textual.binding import Binding, BindingType
 
-from omni_tui.face.commands import app, context, models, navigation, servers, sessions, turns
+from omni_tui.face.commands import app, context, models, navigation, rules, servers, sessions, turns
 
 if TYPE_CHECKING:
     from omni_tui.face.shell import Shell
@@ -44,6 +44,8 @@ class Action(msgspec.Struct, frozen=True):
     palette: bool = True
     priority: bool = False
     """Whether its keys go before those of the focused widget."""
+    former: str = ""
+    """The name that it had before: `[keys]` still takes it."""
 
     @property
     def usage(self) -> str:
@@ -59,13 +61,13 @@ _APP = (
     Action("help", "f1", "app", "Show keys", "Show every key of the pane you are in",
            app.show_help, "keys", "help", priority=True),
     Action("show_servers", "f2", "app", "Go to servers", "Go to the servers",
-           navigation.show_servers, "servers", "servers", priority=True),
+           navigation.go_to("servers"), "servers", "servers", priority=True),
     Action("show_tools", "f3", "app", "Go to tools", "Go to the tools",
-           navigation.show_tools, "tools", "tools", priority=True),
+           navigation.go_to("tools"), "tools", "tools", priority=True),
     Action("show_chat", "f4", "app", "Go to chat", "Go to the chat",
-           navigation.show_chat, "chat", "chat", priority=True),
+           navigation.go_to("chat"), "chat", "chat", priority=True),
     Action("show_approvals", "f5", "app", "Go to approvals", "Go to the approvals",
-           navigation.show_approvals, "approvals", "approvals", priority=True),
+           navigation.go_to("approvals"), "approvals", "approvals", priority=True),
     Action("zoom", "f6", "app", "Zoom pane", "Give the whole window to this pane, or give it back",
            navigation.zoom, "zoom", "zoom", priority=True),
     Action("palette", "ctrl+p", "app", "Find a command", "Open the command palette",
@@ -98,8 +100,31 @@ _APP = (
     Action("theme", "", "app", "Change theme", "Change the colour theme", app.theme, "", "theme", "NAME"),
     Action("new_session", "", "app", "New session", "Start an empty session",
            sessions.new_session, "", "clear"),
-    Action("sessions", "", "app", "Open session", "Open a saved session",
-           sessions.open_session, "", "sessions", "ID"),
+    Action("sessions", "f7", "app", "Sessions",
+           "Search, look into, resume, rename, tag or delete saved sessions",
+           sessions.open_session, "", "sessions", "WORDS|ID"),
+    Action("save_conversation", "", "app", "Save conversation",
+           "Save this conversation as JSON, .md, .html or .cast",
+           sessions.save_conversation, "", "save", "FILE"),
+    Action("load_conversation", "", "app", "Load conversation",
+           "Load a conversation from a file, as a new session",
+           sessions.load_conversation, "", "load", "FILE"),
+    Action("history", "f8", "app", "History", "List the turns of this conversation, and jump to one",
+           sessions.show_history, "", "history", "WORDS"),
+    Action("remote_sessions", "", "app", "Sessions in Redis",
+           "List the sessions in Redis; fetch one to go on with it here",
+           sessions.show_remote_sessions, "", "redis"),
+    Action("earlier", "", "app", "Show earlier events",
+           "Show the beginning of a long session too: at first only its end is shown",
+           sessions.show_earlier, "", "earlier"),
+    Action("rewind", "", "app", "Rewind session",
+           "Choose a message that the model is to forget, with what followed it; nothing is deleted",
+           sessions.rewind, "", "rewind", "WORDS"),
+    Action("fork", "", "app", "Fork session", "Go on in a copy of this session; this one stays as it is",
+           sessions.fork, "", "fork"),
+    Action("memory", "", "app", "Mirror sessions to Redis",
+           "Mirror sessions to Redis, or no more; say how far that is",
+           sessions.memory, "", "memory", "on|off"),
     Action("retry", "", "app", "Resend last message", "Send your last message again, in a new session",
            sessions.retry, "", "retry"),
     Action("context", "", "app", "Show context window", "Show what is in the model's context window",
@@ -110,6 +135,11 @@ _APP = (
            context.pin, "", "pin", "WORDS"),
     Action("cache", "", "app", "Clear result cache", "Forget the results kept in the cache",
            turns.clear_cache, "", "cache", "clear [SERVER]"),
+    Action("rules", "", "app", "Show rules", "Show every rule of the policy; revoke or adopt one",
+           rules.show_rules, "", "rules", "WORDS"),
+    Action("audit", "", "app", "Show audit",
+           "Show who or which rule decided what in this session, and what came of it",
+           rules.show_audit, "", "audit", "WORDS"),
     Action("stats", "", "app", "Show call statistics", "Show how the calls of this session went",
            turns.show_stats, "", "stats"),
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),
@@ -128,7 +158,7 @@ _APP = (
     Action("refresh", "", "app", "Refresh lists", "List tools, prompts and resources again",
            servers.refresh, "", "refresh", "SERVER"),
     Action("connections", "", "app", "Show connections", "Show the state of every server",
-           navigation.show_servers, "", "connections"),
+           navigation.go_to("servers"), "", "connections"),
     Action("status", "", "app", "Show status", "Show version, mode, model, session and paths",
            app.status, "", "status"),
     Action("log", "", "app", "Show server log", "Show what a server wrote on stderr",
@@ -136,9 +166,9 @@ _APP = (
     Action("wire", "", "app", "Show wire log", "Show the messages to and from a server",
            servers.show_wire_log, "", "wire", "SERVER"),
     Action("prompts", "", "app", "Browse prompts", "Browse the prompts of all servers",
-           servers.browse_prompts, "", "prompts", "FILTER"),
+           servers.browse("prompts"), "", "prompts", "FILTER"),
     Action("resources", "", "app", "Browse resources", "Browse the resources of all servers",
-           servers.browse_resources, "", "resources", "FILTER"),
+           servers.browse("resources"), "", "resources", "FILTER"),
     Action("questions", "", "app", "Go to server requests", "Go to the oldest request of a server",
            navigation.show_server_request, "", "questions"),
     Action("messages", "", "app", "Show notifications", "Show the notifications of this start again",
@@ -188,6 +218,10 @@ _TOOLS = (
 _CHAT = (
     Action("item_previous", "up,k", "chat", "Previous message", "Go to the message before", palette=False),
     Action("item_next", "down,j", "chat", "Next message", "Go to the next message", palette=False),
+    Action("turn_previous", "left_square_bracket", "chat", "Previous message of yours",
+           "Go to the message of yours above", palette=False),
+    Action("turn_next", "right_square_bracket", "chat", "Next message of yours",
+           "Go to the message of yours below", palette=False),
     Action("item_fold", "space", "chat", "Expand or collapse", "Expand or collapse this",
            label="expand", palette=False),
     Action("item_open", "enter", "chat", "Open", "Expand this, or show the whole result", palette=False),
@@ -202,8 +236,8 @@ _CHAT = (
     Action("transcript_end", "end", "chat", "Go to the end", "Go to the end and follow it"),
     Action("transcript_page_up", "pageup", "chat", "Page up", "Scroll up one page", palette=False),
     Action("transcript_page_down", "pagedown", "chat", "Page down", "Scroll down one page", palette=False),
-    Action("lane_alone", "z", "chat", "Show this agent only",
-           "Show only the agent of this task; Esc shows all again", palette=False),
+    Action("agent_alone", "z", "chat", "Show this agent only",
+           "Show only the agent of this task; closing shows all again", palette=False, former="lane_alone"),
     Action("edit_message", "E", "chat", "Edit and resend", "Edit and resend this message of yours",
            slash="reword"),
 )  # fmt: skip
@@ -229,6 +263,8 @@ _APPROVALS = (
            label="approve", palette=False),
     Action("reject", "R", "approvals", "Reject", "Reject this call or plan, or decline this request",
            label="reject", palette=False),
+    Action("reject_stop", "S", "approvals", "Reject and stop", "Reject this call and stop its turn",
+           label="reject and stop", palette=False),
     Action("reject_why", "f", "approvals", "Reject with feedback", "Reject, with feedback for the model",
            label="reject with feedback", palette=False),
     Action("edit_call", "e", "approvals", "Edit", "Edit what would be sent", label="edit", palette=False),
@@ -237,12 +273,19 @@ _APPROVALS = (
     Action("open_page", "o", "approvals", "Open page", "Open a request's page first, without agreeing",
            label="open", palette=False),
     Action("later", "D", "approvals", "Defer", "Look at it later", label="defer", palette=False),
-    Action("mark", "m", "approvals", "Mark", "Mark it, to approve several at once",
+    Action("mark", "m", "approvals", "Mark", "Mark it, to approve or reject several at once",
            label="mark", palette=False),
     Action("approve_marked", "M", "approvals", "Approve marked", "Approve the marked calls together",
            palette=False),
+    Action("write_rule", "W", "approvals", "Write a rule",
+           "Write a rule from this call, so that you are not asked again",
+           label="write a rule…", palette=False),
+    Action("reject_marked", "F", "approvals", "Reject marked",
+           "Reject the marked calls together, with the same feedback", palette=False),
     Action("view_call", "v", "approvals", "Full view", "Show all of what would be sent",
            label="full view", palette=False),
+    Action("show_change", "c", "approvals", "What changed", "Show what has changed since you accepted it",
+           label="changes", palette=False),
     Action("copy_call", "y", "approvals", "Copy", "Copy the arguments, or the address", palette=False),
 )  # fmt: skip
 
@@ -269,6 +312,13 @@ def get(name: str) -> Action:
     return _registry[name]
 
 
+def named(name: str) -> Action | None:
+    """Return the action that `[keys]` means by a name, present or former; None if there is none."""
+    if name in _registry:
+        return _registry[name]
+    return next((action for action in _registry.values() if name and action.former == name), None)
+
+
 def for_target(where: Where) -> tuple[Action, ...]:
     """Return the actions of one place."""
     return tuple(action for action in _registry.values() if action.where == where)
@@ -286,19 +336,19 @@ def by_slash(name: str) -> Action | None:
 
 def bindings(where: Where) -> list[BindingType]:
     """Return Textual bindings for a place, each with the action's name as its id."""
-    return [_binding(action) for action in for_target(where) if action.keys]
-
-
-def _binding(action: Action) -> Binding:
-    return Binding(
-        action.keys,
-        action.name if action.run is None else f"app.run('{action.name}')",
-        action.label or action.description,
-        show=bool(action.label),
-        priority=action.priority,
-        tooltip=action.description,
-        id=action.name,
-    )
+    return [
+        Binding(
+            action.keys,
+            action.name if action.run is None else f"app.run('{action.name}')",
+            action.label or action.description,
+            show=bool(action.label),
+            priority=action.priority,
+            tooltip=action.description,
+            id=action.name,
+        )
+        for action in for_target(where)
+        if action.keys
+    ]
 
 
 add(*_APP, *_SERVERS, *_TOOLS, *_CHAT, *_COMPOSER, *_APPROVALS)

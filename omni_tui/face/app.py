@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from textual.content import Content
+from textual.notifications import Notify
 from textual.screen import Screen
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face import actions, crash_log
+from omni_tui.face.attention import Attention, TerminalWindow
 from omni_tui.face.clock import Clock, Stillness, SystemClock
 from omni_tui.face.event_pump import EventPump
 from omni_tui.face.garbage_collector import GarbageCollector
 from omni_tui.face.input_order import EngineGone, OrderedInputApp
-from omni_tui.face.keys import check_keys
+from omni_tui.face.keys import check_keys, key_of
 from omni_tui.face.messages import (
     AttachResource,
     CopyText,
@@ -38,21 +41,25 @@ from omni_tui.face.port import CommandError, LinkPort
 from omni_tui.face.screens.main import MainScreen, PaneName
 from omni_tui.face.shell import MAX_TOASTS, EventListener, Level, Result, ToastMessage
 from omni_tui.face.themes import ThemeChoice, fallback_variables
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, SafeText
+from omni_tui.face.toasts import SteadyNotification
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandDone, CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.identifiers import identifier
-from omni_tui.security.text import safe_line
+from omni_tui.security.text import encodable, safe_line
 
 if TYPE_CHECKING:
     from textual.app import App
     from textual.driver import Driver
     from textual.notifications import SeverityLevel
 
+    from omni_tui.face.driver import TerminalDriver
     from omni_tui.face.transcript.view import OpenResult
 
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)
+MOST_TYPED = 200
+"""Characters that are typed into the palette when it is opened."""
 _STYLES = Path(__file__).parent / "styles"
 _UP = ("connecting", "active", "idle", "degraded", "needs_sign_in")
 """States of a server that its engine keeps up."""
@@ -113,7 +120,7 @@ class OmniApp(OrderedInputApp):
         self._furnished = False
         self._early_actions: list[tuple[str, str]] = []
         """Actions, with their arguments, that were started before all panes were there."""
-        self._window_title = ""
+        self._attention = Attention(self.clock)
         self._collector = GarbageCollector(monotonic())
         self._startup_problems = self._apply_settings()
 
@@ -124,6 +131,7 @@ class OmniApp(OrderedInputApp):
         from omni_tui.config.ui_settings import UiSettings, read_ui
 
         settings = read_ui(self.options.config_path) if self.options.config_path else UiSettings()
+        self._titled, self._rings = settings.title, settings.bell
         self.keymap, problems = check_keys(settings.keys)
         if self.keymap:
             self.set_keymap(self.keymap)
@@ -153,6 +161,21 @@ class OmniApp(OrderedInputApp):
 
         return TerminalDriver
 
+    @property
+    def _terminal_driver(self) -> TerminalDriver | None:
+        """Our driver, None in tests, in a browser and where there is no Unix terminal."""
+        if self._driver is None or self.is_headless or self.is_web or sys.platform == "win32":
+            return None
+        from omni_tui.face.driver import TerminalDriver
+
+        return self._driver if isinstance(self._driver, TerminalDriver) else None
+
+    @property
+    def _window(self) -> TerminalWindow | None:
+        """The window of the terminal, None where we have no terminal of our own."""
+        driver = self._terminal_driver
+        return driver.window if driver is not None else None
+
     def get_default_screen(self) -> Screen[Any]:
         """Start with the main screen."""
         return MainScreen()
@@ -172,12 +195,12 @@ class OmniApp(OrderedInputApp):
         self.call_after_refresh(self._begin)
 
     def _resumed(self, _app: App[Any]) -> None:
-        """Draw everything after the app was in the background."""
         self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: what could be approved has to be looked at again."""
         self.stillness.disturb()
+        self._tell_terminal()
 
     def on_resize(self) -> None:
         """Another size moves everything on the screen, even before it is laid out again."""
@@ -256,10 +279,8 @@ class OmniApp(OrderedInputApp):
         from omni_tui.face.driver import has_job_control
 
         if self.is_headless or self.is_web or not has_job_control():
-            self.say(
-                "There is no shell behind this terminal that could bring Omni TUI back, so it stays.",
-                level="warning",
-            )
+            why = "There is no shell behind this terminal that could bring Omni TUI back, so it stays."
+            self.say(why, level="warning")
         else:
             self.action_suspend_process()
 
@@ -289,11 +310,10 @@ class OmniApp(OrderedInputApp):
             self.go("chat" if action.where == "composer" else action.where)
             done = getattr(self.main.widget_of(action.where), f"action_{name}")()
             if isawaitable(done):  # some of Textual's own actions are coroutines
-                self.in_background(_finish(done), "action")
+                self.run_worker(done, group="action", exit_on_error=False)
 
     def on_run_action(self, message: RunAction) -> None:
         """Run a slash command, or an action that a pane asks for."""
-        message.stop()
         self.run_named(message.name, message.argument.strip())
 
     def selected_text(self) -> str:
@@ -324,26 +344,37 @@ class OmniApp(OrderedInputApp):
 
         self.push_screen(ConfirmScreen(safe_line(question), safe_line(detail, limit=600), yes), then)
 
+    def key(self, action: str, *, spelled: bool = False) -> str:
+        """Return the first key of an action, as a person writes it; see `key_names.show_key`."""
+        return key_of(action, self.keymap, spelled=spelled)
+
+    def input_since(self, stamp: float) -> bool:
+        """Return whether anything may have come from the terminal after a key with the time `stamp`."""
+        if (driver := self._terminal_driver) is None:
+            return True
+        return driver.input_since(stamp)
+
     def show_help(self) -> None:
         """Show every key of the current pane and of the app."""
         from omni_tui.face.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             current = self.main.current
-            self.push_screen(HelpScreen(current, self.main.pane(current).HELP, self.keymap))
+            self.show(HelpScreen(current, self.main.pane(current).HELP, self.keymap))
 
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
         from textual.command import CommandPalette
 
-        from omni_tui.face.palette import providers
+        from omni_tui.face.palette import ActionProvider, ChoiceProvider
 
         if not isinstance(self.screen, CommandPalette):
             for problem in self.themes.load():
                 self.say(problem, level="warning", timeout=10.0)
-            self.push_screen(CommandPalette(providers=providers(), placeholder="find a command …"))
+            providers = [ActionProvider, ChoiceProvider]
+            self.push_screen(CommandPalette(providers=providers, placeholder="find a command …"))
             if text:
-                self.call_after_refresh(self._type_into_palette, text)
+                self.call_after_refresh(self._type_into_palette, text[:MOST_TYPED])
 
     def _type_into_palette(self, text: str) -> None:
         for line in self.screen.query(Input):
@@ -354,48 +385,41 @@ class OmniApp(OrderedInputApp):
         """Open a tool's form."""
         from omni_tui.face.screens.tool import ToolScreen
 
-        message.stop()
         history = self.main.tools.history
         self.push_screen(ToolScreen(message.server, message.tool, message.arguments_json, history=history))
 
     def on_focus_call(self, message: FocusCall) -> None:
         """Show a call: in the approvals if it is pending, else in the chat."""
-        message.stop()
         if message.call in self.overview.pending:
             self.go("approvals")
             self.main.approvals.focus_call(message.call)
         else:
             self.go("chat")
-            self.main.chat.focus_call(message.call)
+            self.main.chat.transcript.focus_call(message.call)
 
     def on_show_server_log(self, message: ShowServerLog) -> None:
         """Show what a server wrote."""
         from omni_tui.face.screens.server_log import ServerLogScreen
 
-        message.stop()
         self.push_screen(ServerLogScreen(message.server))
 
     def on_select_server(self, message: SelectServer) -> None:
         """Put the cursor of the servers on one of them."""
-        message.stop()
         self.main.servers.select_server(message.server)
 
     def on_insert_text(self, message: InsertText) -> None:
         """Put text into the composer."""
-        message.stop()
-        self.main.chat.insert_text(message.text)
+        self.main.chat.composer.insert(message.text)
 
     def on_attach_resource(self, message: AttachResource) -> None:
         """Attach a resource to the message that is being written, and go there."""
-        message.stop()
         self.go("chat")
-        self.main.chat.attach(message.server, message.uri, message.label)
+        self.main.chat.composer.attach(message.server, message.uri, message.label)
 
     def on_open_result(self, message: OpenResult) -> None:
         """Show the whole result of a call."""
         from omni_tui.face.screens.reader import ReaderScreen
 
-        message.stop()
         self.push_screen(ReaderScreen(message.call, title=message.title, parts=message.parts))
 
     # --- notifications
@@ -422,28 +446,33 @@ class OmniApp(OrderedInputApp):
         """Show a toast, and keep its words for `/messages`."""
         words = "\n".join(filter(None, (title, message)))
         self.toasts.append(ToastMessage(self.clock.time(), severity, words))
-        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
+        seconds = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        self.post_message(Notify(SteadyNotification(message, title, severity, seconds, markup=markup)))
+
+    def on_notify(self) -> None:
+        """A toast appears: what could be approved may be under it, and has to be looked at again."""
+        self.stillness.disturb()
 
     def on_copy_text(self, message: CopyText) -> None:
         """Copy, and show where the copy went."""
-        message.stop()
         self.in_background(self._copy(message.text, message.what), "copy")
 
     async def _copy(self, text: str, what: str) -> None:
         from omni_tui.face import clipboard
 
-        name = SafeText(what[:1].upper() + what[1:])
+        name = what[:1].upper() + what[1:]
+        text = encodable(text)  # JSON can hold half a character, a clipboard cannot
         sent = clipboard.terminal_accepts(text) and not self.is_headless
         if sent:
             self.copy_to_clipboard(text)
         tool = await clipboard.copy_locally(text)
-        if tool:
-            self.say(f"{name} is copied (with {tool}).", timeout=3.0)
-        elif sent:
-            self.say(f"{name} is copied (through the terminal).", timeout=3.0)
+        if tool or sent:
+            how = f"with {tool}" if tool else "through the terminal"
+            self.say(f"{name} is copied ({how}).", timeout=3.0)
         else:
             try:
-                self.say(f"{name} is {clipboard.copy_to_file(text, self.private_dir).how}.", timeout=10.0)
+                file = clipboard.copy_to_file(text, self.private_dir)
+                self.say(f"{name} is written to {file}.", timeout=10.0)
             except OSError as error:
                 self.say(f"{name} could not be copied: {error.strerror}.", level="error")
 
@@ -454,7 +483,9 @@ class OmniApp(OrderedInputApp):
         unread = len(self.overview.prompts_resources.changed)
         self.overview.apply(event)
         is_unread = len(self.overview.prompts_resources.changed) > unread
-        for listener in self._listeners():
+        screens = [screen for screen in self.screen_stack[1:] if isinstance(screen, EventListener)]
+        listeners: list[EventListener] = [*self.main.panes, *screens]
+        for listener in listeners:
             try:
                 listener.apply(event)
             except Exception:
@@ -473,11 +504,6 @@ class OmniApp(OrderedInputApp):
             case _:
                 pass
 
-    def _listeners(self) -> list[EventListener]:
-        """Return the panes and those open screens that follow events."""
-        screens = [screen for screen in self.screen_stack[1:] if isinstance(screen, EventListener)]
-        return [*self.main.panes, *screens]
-
     def _greet(self, ready: EngineReady) -> None:
         """Show the welcome page once, at a first run, unless the person is writing."""
         if ready.first_run and not self._greeted and self.screen is self.main:
@@ -490,16 +516,17 @@ class OmniApp(OrderedInputApp):
         self._collector.note_activity(monotonic())
         if self.is_running and self.screen_stack:
             self.main.update_bars()
-            self._name_terminal()
+            self._tell_terminal()
 
-    def _name_terminal(self) -> None:
-        waiting = len(self.overview.pending)
-        parts = ("omni", self.overview.title, f"{waiting} to approve" if waiting else "")
-        name = safe_line(" · ".join(part for part in parts if part), limit=80, joined=True)
-        if name != self._window_title:
-            self._window_title = name
-            if self._driver is not None and not self.is_headless and not self.is_web:
-                self._driver.write(f"\x1b]2;{name}\x07")
+    def _tell_terminal(self) -> None:
+        """Show in the terminal's title what waits, and ring for a person who looks elsewhere."""
+        overview = self.overview
+        ring = self._attention.look(overview.pending, overview.running, focus=self.app_focus)
+        window = self._window
+        if window is not None and self._titled:
+            window.show(self._attention.title(overview.title))
+        if window is not None and ring and self._rings:
+            window.ring()
 
     def clear_session(self) -> None:
         """Make room for another session, which is replayed next."""
@@ -532,6 +559,10 @@ class OmniApp(OrderedInputApp):
             if self.pump.session == before and session != before:
                 self.pump.switch(session, self.port)
 
+    def show_whole_session(self) -> None:
+        """Show the beginning of a long session too."""
+        self.pump.show_whole(self.port)
+
     # --- the engine is gone
 
     def stopped(self, why: str) -> None:
@@ -549,7 +580,9 @@ class OmniApp(OrderedInputApp):
         if why:
             text = f"The engine stopped: {safe_line(why, limit=300)}"
             text += f" · log: {safe_line(log)}" if log else ""
-            text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
+            restart = f" · press {self.key('restart', spelled=True)} to start it again"
+            leave = f" · {self.key('quit', spelled=True)} leaves"
+            text += restart if self._restart is not None else leave
             self._stopped_bar.update(Content(text))
             self.overview.engine_stopped()
             for pane in self.main.panes:
@@ -563,16 +596,9 @@ class OmniApp(OrderedInputApp):
         """Show every server as ended: none outlives its engine."""
         for server in list(self.overview.servers.values()):
             if server.state in _UP:
-                self.deliver(
-                    msgspec.structs.replace(
-                        server,
-                        state="failed",
-                        reason=safe_line("it ended with the engine"),
-                        todo=safe_line("Start the engine again."),
-                        next_try=None,
-                        latency_ms=None,
-                    )
-                )
+                reason, todo = safe_line("it ended with the engine"), safe_line("Start the engine again.")
+                ended = msgspec.structs.replace(server, state="failed", reason=reason, todo=todo)
+                self.deliver(msgspec.structs.replace(ended, next_try=None, latency_ms=None))
 
     @property
     def _stopped_bar(self) -> Static:
@@ -589,7 +615,3 @@ class OmniApp(OrderedInputApp):
         """Use a theme and remember it."""
         for problem in self.themes.change(name):
             self.say(problem, level="warning", timeout=10.0)
-
-
-async def _finish(action: Awaitable[object]) -> None:
-    await action

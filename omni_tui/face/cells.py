@@ -29,11 +29,6 @@ _PLAIN = re.compile("[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u2010-\u2027\u2500-\u
 """Characters of one cell, each a grapheme if followed by another of them."""
 
 
-def cells(text: str) -> int:
-    """Return the width of a text as Textual paints it. Tabs count as none."""
-    return cell_len(text)
-
-
 def graphemes(text: str, at: int = 0) -> Iterator[tuple[int, int, int]]:
     """Yield (start, end, cells) of each grapheme from `at` on; one must begin there.
 
@@ -72,15 +67,10 @@ def _runs(text: str, at: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _cells_of(one: str) -> int:
-    """Return the cells to allow for a grapheme."""
-    return cell_len(one) or _least(one)
-
-
-def _least(one: str) -> int:
-    """Return the cells to allow for a grapheme that measures none."""
+    """Return the cells to allow for a grapheme, even if it measures none."""
     if one == "\t":
         return TAB
-    return int("\ufe0f" in one)  # it may widen a picture before it
+    return cell_len(one) or int("\ufe0f" in one)  # it may widen a picture before it
 
 
 def fitting(text: str, at: int, room: int) -> int:
@@ -107,6 +97,15 @@ def fitting(text: str, at: int, room: int) -> int:
         if room < 0:
             break
     return end
+
+
+def boundary(text: str, at: int) -> int:
+    """Return a place near `at`, not after it, where a text can be cut, in the time of one grapheme."""
+    for place in range(min(at, len(text)), max(0, at - MAX_GRAPHEME), -1):
+        before, after = text[place - 1 : place].translate(_KINDS), text[place : place + 1].translate(_KINDS)
+        if after not in _HOLDS_ON and before not in _REACHES_OUT:
+            return place
+    return at
 
 
 def fits(text: str, room: int) -> bool:
@@ -161,7 +160,6 @@ def _break(text: str, at: int, end: int, rest: int) -> tuple[int, int]:
 
 
 def _word_fits(text: str, at: int, room: int) -> bool:
-    """Return whether the word at `at` fits in a row."""
     end = text.find(" ", at, at + room + 1)
     if end < 0:
         end = len(text)
@@ -169,7 +167,6 @@ def _word_fits(text: str, at: int, room: int) -> bool:
 
 
 def _last_wide(text: str, start: int, end: int) -> int:
-    """Return the end of the last wide character of a part of a text, 0 if there is none."""
     part, found = text[start:end], 0
     if not part.isascii():
         for left, right, size in graphemes(part):
@@ -251,6 +248,10 @@ class _Kinds(dict[int, str]):
 
 
 _KINDS = _Kinds()
+_HOLDS_ON = frozenset("ekmzVTRnHSc")
+"""Kinds that may belong to what is before them; after `boundary` there is none of them."""
+_REACHES_OUT = frozenset("pzkLRr")
+"""Kinds that may belong to what is after them."""
 
 
 def _kind(code: int) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 OSC52_LIMIT = 74_000
@@ -22,18 +21,9 @@ _DEAF = frozenset({"Apple_Terminal"})
 """Values of TERM_PROGRAM of terminals that ignore OSC 52."""
 
 
-@dataclass(frozen=True, slots=True)
-class CopyDestination:
-    """Where a text was copied to, in words for the person. `path` is set if it is a file."""
-
-    how: str
-    path: str = ""
-
-
-def terminal_accepts(text: str, environ: dict[str, str] | None = None) -> bool:
+def terminal_accepts(text: str) -> bool:
     """Return whether the terminal takes this text by OSC 52."""
-    values = os.environ if environ is None else environ
-    if values.get("TERM_PROGRAM") in _DEAF or values.get("TERM") in ("dumb", "linux"):
+    if os.environ.get("TERM_PROGRAM") in _DEAF or os.environ.get("TERM") in ("dumb", "linux"):
         return False
     return len(text.encode("utf-8", "replace")) <= OSC52_LIMIT
 
@@ -61,10 +51,10 @@ async def copy_locally(text: str) -> str:
     return ""
 
 
-def copy_to_file(text: str, folder: str = "") -> CopyDestination:
-    """Write the text to a file that only this person can read. Raises `OSError`."""
+def copy_to_file(text: str, folder: str = "") -> str:
+    """Write the text to a file that only this person can read; return its path. Raises `OSError`."""
     where = Path(folder) if folder and Path(folder).is_dir() else None
     handle, name = tempfile.mkstemp(prefix="omni-copy-", suffix=".txt", dir=where)
     with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
-    return CopyDestination(f"written to {name}", name)
+    return name

@@ -18,11 +18,13 @@ import asyncio
 import contextlib
 import os
 import re
+import select
 import selectors
 import signal
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 from textual import events
 from textual._parser import ParseEOF, ParseError, ParseTimeout, Peek1, Read1
@@ -31,6 +33,8 @@ from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.keys import Keys
 from textual.message import Message
+
+from omni_tui.face.attention import TerminalWindow
 
 BURST = 6
 """Characters in one read from which on it can be a paste."""
@@ -122,7 +126,8 @@ class GuardedParser(XTermParser):
         if not data:  # the answer of a terminal was all of it
             return
         burst = is_burst(_SEQUENCE.sub("", data))
-        if not burst and not self._follows(now):
+        follows_s = FOLLOWS_LARGE_S if self._pasted_size >= LARGE else FOLLOWS_S
+        if not burst and now - self._pasted_at > follows_s:
             yield from super().feed(data)
             return
         begun = _BEGUN.search(data)
@@ -149,10 +154,6 @@ class GuardedParser(XTermParser):
             yield events.Paste(_clean(text))
         if end < len(data):
             yield from super().feed(data[end:])
-
-    def _follows(self, now: float) -> bool:
-        within = FOLLOWS_LARGE_S if self._pasted_size >= LARGE else FOLLOWS_S
-        return now - self._pasted_at <= within
 
     # --- a bracketed paste
 
@@ -230,6 +231,12 @@ def _clean(text: str) -> str:
 class TerminalDriver(LinuxDriver):
     """Textual's driver with the parser above; it restores the terminal at every signal to end."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.window = TerminalWindow(self.write)
+        self._reading = False
+        self._read_at = float("-inf")
+
     def start_application_mode(self) -> None:
         """Take the terminal. A signal to end acts like ctrl+q from here on: leave, and park the turn."""
         loop = asyncio.get_running_loop()
@@ -237,6 +244,12 @@ class TerminalDriver(LinuxDriver):
             with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
                 loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self.window.terminal_taken()
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, with its title."""
+        self.window.terminal_left()
+        super().stop_application_mode()
 
     def _sigcont_application(self, *_: object) -> None:
         """Take the terminal again, if it was given back before the stop.
@@ -248,6 +261,18 @@ class TerminalDriver(LinuxDriver):
             super()._sigcont_application()
         elif self._key_thread is not None and self._key_thread.is_alive():
             self._app.post_message(self.SignalResume())
+
+    def input_since(self, stamp: float) -> bool:
+        """Return whether anything came after the read whose keys have the time `stamp`.
+
+        That includes what the terminal holds and nobody has read yet. The order of the looks matters:
+        what is not in the terminal any more was taken out while `_reading` was set.
+        """
+        try:
+            unread, _, _ = select.select([self.fileno], [], [], 0)
+        except (OSError, ValueError):
+            return True
+        return bool(unread) or self._reading or self._read_at > stamp
 
     def _bytes(self) -> bytes:
         """Return available input; b"" if the other end of the terminal was closed."""
@@ -267,11 +292,14 @@ class TerminalDriver(LinuxDriver):
                 """Return False once the terminal is gone: it would be readable for ever."""
                 there = True
                 for _ready in selector.select(0.1):
+                    self._reading = True
                     data = self._bytes()
+                    self._read_at = get_time()
                     there = bool(data)
                     text = decode(data, final=final)
                     for message in parser.feed(text) if text else ():
                         self.process_message(message)
+                    self._reading = False
                 for message in parser.tick():
                     self.process_message(message)
                 return there

@@ -12,6 +12,7 @@ from omni_tui.protocol import AnyEvent, CommandReply, Link, LinkClosed
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,
+    EarlierLeftOut,
     EngineReady,
     EventsDropped,
     JournalHead,
@@ -22,16 +23,24 @@ from omni_tui.protocol.events import (
 BATCH_S = 0.008
 """Longest time in seconds that events are handled before keys and paints get their turn."""
 
+TAIL = 6_000
+"""Events of a long session that are shown at first: the others are in the journal."""
+
 _log = logging.getLogger(__name__)
 
 
 class EventPump:
-    """Reads one link until it closes. `cursor` and `session` outlive a restart of the engine."""
+    """Reads one link until it closes. `cursor` and `session` outlive a restart of the engine.
+
+    `left_out`: the beginning of the session was not sent.
+    """
 
     def __init__(self, host: EventReceiver) -> None:
         self._host = host
         self.cursor = 0
         self.session = ""
+        self.left_out = False
+        self._whole = False
         self._awaiting_start = False
         self._greeted = False
         self._catching_up = False
@@ -43,7 +52,7 @@ class EventPump:
         try:
             self._awaiting_start = False
             self._greeted, self._catching_up = False, True
-            link.send(Hello(client=f"omni-tui {__version__}", cursor=self.cursor))
+            link.send(Hello(client=f"omni-tui {__version__}", cursor=self.cursor, tail=self._tail()))
             started = perf_counter()
             async for event in link.events():
                 self._take(event, port)
@@ -59,18 +68,28 @@ class EventPump:
             port.fail(LinkClosed(str(error)))
             self._host.stopped(f"the face could not read what it said ({type(error).__name__})")
 
-    def switch(self, session: str, port: LinkPort) -> None:
-        """Clear the face for another session and request all its events."""
-        self._begin(session)
+    def switch(self, session: str, port: LinkPort, *, whole: bool = False) -> None:
+        """Clear the face for a session and request its events, of a long one the last unless `whole`."""
+        self._begin(session, whole=whole)
         self._awaiting_start = True
         self._request_events(port, 0)
 
+    def show_whole(self, port: LinkPort) -> None:
+        """Request all events of the session anew, if some were left out."""
+        if self.left_out:
+            self.switch(self.session, port, whole=True)
+
+    def _tail(self) -> int:
+        """Return how many events to ask for at most, 0 for all that are missing."""
+        return 0 if self._whole or self.cursor else TAIL
+
     def _request_events(self, port: LinkPort, after: int) -> None:
         self._catching_up = True
-        port.send(Replay(after=after))
+        port.send(Replay(after=after, tail=0 if after else self._tail()))
 
-    def _begin(self, session: str) -> None:
+    def _begin(self, session: str, *, whole: bool = False) -> None:
         self.session, self.cursor = session, 0
+        self.left_out, self._whole = False, whole
         self._host.clear_session()
 
     def _flush_soon(self) -> None:
@@ -100,6 +119,8 @@ class EventPump:
             return
         elif isinstance(event, EngineReady):
             self._on_ready(event, port)
+        elif isinstance(event, EarlierLeftOut):
+            self.left_out = True
         self._host.deliver(event)
 
     def _on_ready(self, ready: EngineReady, port: LinkPort) -> None:

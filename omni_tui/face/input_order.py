@@ -52,6 +52,9 @@ class FormScreen(Screen[_Result]):
     Only text and the keys that move between fields are kept. Other keys act at once.
     """
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
+    AUTO_FOCUS = ""
     form_ready = False
 
     def form_is_ready(self) -> None:

@@ -5,33 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from string import punctuation
+from string import Formatter, punctuation
 
 import msgspec
 from textual.keys import Keys, _character_to_key
 
 from omni_tui.face import actions
+from omni_tui.face.key_names import show_key
 
 _APPROVING = frozenset({"approve", "approve_marked"})
 _NEVER = frozenset({"enter", "return", "space", "tab", "escape", "ctrl+m", "ctrl+i", "ctrl+j", "newline"})
 _MODIFIERS = frozenset({"ctrl", "alt", "shift", "meta", "super", "hyper"})
-_NAMES = {
-    "escape": "esc",
-    "question_mark": "?",
-    "slash": "/",
-    "space": "space",
-    "delete": "del",
-    "backspace": "bksp",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "up": "↑",
-    "down": "↓",
-    "left": "←",
-    "right": "→",
-    "plus": "+",
-    "minus": "-",
-    "underscore": "_",
-}
 
 
 class KeyProblem(msgspec.Struct, frozen=True):
@@ -46,16 +30,16 @@ class KeyProblem(msgspec.Struct, frozen=True):
 
 def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProblem]]:
     """Return the keymap for `App.set_keymap`, and what is wrong with the other lines."""
-    known = {action.name for action in actions.all_actions()}
     keymap: dict[str, str] = {}
     problems: list[KeyProblem] = []
     for name, text in table.items():
         keys = [key.strip() for key in text.split(",") if key.strip()]
-        why = _refusal(name, keys, known)
-        if why:
+        action = actions.named(name)
+        why = _no_action(name) if action is None else _refusal(action, keys)
+        if action is None or why:
             problems.append(KeyProblem(name, why))
         else:
-            keymap[name] = ",".join(keys)
+            keymap[action.name] = ",".join(keys)
     return keymap, problems
 
 
@@ -84,34 +68,31 @@ def may_approve(key: str) -> bool:
     return key.startswith(("ctrl+", "alt+", "shift+f")) or (key[0] == "f" and key[1:].isdigit())
 
 
-def show_key(key: str) -> str:
-    """Return the first of some keys as a person writes it: `^p`, `F2`, `esc`."""
-    first = key.split(",")[0].strip()
-    *modifiers, last = first.split("+") if first != "+" else [first]
-    last = _NAMES.get(last, last.upper() if last[:1] == "f" and last[1:].isdigit() else last)
-    if modifiers == ["ctrl"]:
-        return f"^{last}"
-    return "+".join([*modifiers, last])
+def key_of(name: str, keymap: Mapping[str, str], *, spelled: bool = False) -> str:
+    """Return the first key of an action under a keymap, as a person writes it; see `show_key`."""
+    return show_key(actions.get(name).keys_now(keymap), spelled=spelled)
 
 
-def key_of(name: str, keymap: Mapping[str, str]) -> str:
-    """Return the first key of an action under a keymap, as a person writes it."""
-    return show_key(actions.get(name).keys_now(keymap))
+def with_keys(text: str, keymap: Mapping[str, str]) -> str:
+    """Return a text of ours with the keys of actions where it has their names in braces."""
+    names = {name for _before, name, *_rest in Formatter().parse(text) if name}
+    return text.format(**{name: key_of(name, keymap, spelled=True) for name in names})
 
 
-def _refusal(name: str, keys: list[str], known: set[str]) -> str:
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        return "there is no such action" + (f"; did you mean {near[0]}?" if near else "")
+def _no_action(name: str) -> str:
+    near = get_close_matches(name, [action.name for action in actions.all_actions()], 1)
+    return "there is no such action" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _refusal(action: actions.Action, keys: list[str]) -> str:
     if not keys:
         return "names no key"
     if unknown := next((key for key in keys if not is_key(key)), ""):
         near = get_close_matches(unknown, _named_keys(), 1)
         return f"there is no key {unknown}" + (f"; did you mean {near[0]}?" if near else "")
-    action = actions.get(name)
     if not action.keys:
         return "this action has no key of its own; it is in the palette"
-    bad = next((key for key in keys if name in _APPROVING and not may_approve(key)), "")
+    bad = next((key for key in keys if action.name in _APPROVING and not may_approve(key)), "")
     if bad:
         return f"{bad} is pressed by habit and so may never approve; use a capital, ctrl+… or F8 to F12"
     return ""

@@ -6,12 +6,13 @@ characters are decoration, which copying leaves out, and whether it continues th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from omni_tui.face.cells import breaks, fits
+from omni_tui.face.cells import breaks, fit, fits
 
 
 class Span(NamedTuple):
@@ -82,45 +83,86 @@ def wrap(
     rest: Spans = (),
     hard: bool = False,
     fill: str = "",
+    most: int | None = None,
 ) -> list[Line]:
     """Wrap spans to lines of at most `width` cells, prefixes included.
 
     `first` is the prefix of the first line, `rest` that of the others; both are decoration. Words stay
-    whole where they fit; with `hard` (code) every row is filled.
+    whole where they fit; with `hard` (code) every row is filled. With `most`, no more rows are laid out
+    than that, however long the text is.
     """
-    lines: list[Line] = []
+    return list(islice(_wrapped(spans, width, first, rest, hard, fill), most))
+
+
+def _wrapped(
+    spans: Iterable[Span], width: int, first: Spans, rest: Spans, hard: bool, fill: str
+) -> Iterator[Line]:
     prefix = first
+    gutter, room = spans_length(first), max(1, width - spans_width(first))
+    gutter_after, room_after = spans_length(rest), max(1, width - spans_width(rest))
     for source in split_lines(spans):
-        room, after = (max(1, width - spans_width(lead)) for lead in (prefix, rest))
-        text = "".join(span.text for span in source)
+        text = "".join([span.text for span in source])
         if fits(text, room):
-            lines.append(Line((*prefix, *source), spans_length(prefix), None, fill))
-            prefix = rest
+            yield Line((*prefix, *source), gutter, None, fill)
+            prefix, gutter, room = rest, gutter_after, room_after
             continue
         last = 0
-        for start, end in breaks(text, room, after, hard=hard):
+        for start, end in breaks(text, room, room_after, hard=hard):
             if start and start == len(text):  # only the space at the end of the text is left
                 break
             glue = text[last:start] if start else None
             body = slice_spans(source, start, end)
-            lines.append(Line((*prefix, *body), spans_length(prefix), glue, fill))
-            last, prefix = end, rest
-    return lines
+            yield Line((*prefix, *body), gutter, glue, fill)
+            last, prefix, gutter, room = end, rest, gutter_after, room_after
 
 
-def split_lines(spans: Iterable[Span]) -> list[list[Span]]:
-    """Split spans at their line ends. The result has at least one line."""
-    lines: list[list[Span]] = [[]]
+def wrap_beginning(
+    spans: Sequence[Span],
+    most: int,
+    width: int,
+    *,
+    first: Spans = (),
+    rest: Spans = (),
+    hard: bool = False,
+    fill: str = "",
+    todo: str = "",
+) -> list[Line]:
+    """Wrap the beginning of a text of any length: `most` rows, and one that counts what they leave out.
+
+    `todo` says in that row how to see the rest. The other arguments are those of `wrap`.
+    """
+    lines = wrap(spans, width, first=first, rest=rest, hard=hard, fill=fill, most=most + 1)
+    if len(lines) <= most:
+        return lines
+    kept = lines[:most]
+    left = spans_length(spans) - len(copied_text(kept))
+    lead = " " * spans_width(rest)
+    hint = fit(f"{lead}… {left:,} more characters{todo}", width)
+    return [*kept, Line((Span(hint, "hint"),), len(hint))]
+
+
+def row_with_end(left: Sequence[Span], end: Span, width: int) -> Line:
+    """Return one row with `end` at its right end. The first span of `left` is decoration."""
+    gap = Span(" " * max(1, width - spans_width(left) - cell_len(end.text)))
+    return Line(tuple(span for span in (*left, gap, end) if span.text), gutter=len(left[0].text))
+
+
+def split_lines(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """Yield the lines of spans, at least one, each when it is asked for."""
+    line: list[Span] = []
     for span in spans:
-        if "\n" not in span.text:
-            lines[-1].append(span)
-            continue
-        head, *others = span.text.split("\n")
-        if head:
-            lines[-1].append(Span(head, span.role))
-        for part in others:
-            lines.append([Span(part, span.role)] if part else [])
-    return lines
+        text, role = span
+        at = 0
+        while (end := text.find("\n", at)) >= 0:
+            if end > at:
+                line.append(Span(text[at:end], role))
+            yield line
+            line, at = [], end + 1
+        if not at:
+            line.append(span)
+        elif at < len(text):
+            line.append(Span(text[at:], role))
+    yield line
 
 
 def slice_spans(spans: Sequence[Span], start: int, end: int) -> Spans:

@@ -2,74 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual.message import Message
 
 
+@dataclass
 class OpenTool(Message):
     """Show a tool's form. `arguments_json` fills it in ("" leaves the defaults)."""
 
-    def __init__(self, server: str, tool: str, arguments_json: str = "") -> None:
-        super().__init__()
-        self.server = server
-        self.tool = tool
-        self.arguments_json = arguments_json
+    server: str
+    tool: str
+    arguments_json: str = ""
 
 
+@dataclass
 class FocusCall(Message):
     """Show one call: in the approvals if it is pending, else in the transcript."""
 
-    def __init__(self, call: str) -> None:
-        super().__init__()
-        self.call = call
+    call: str
 
 
+@dataclass
 class CopyText(Message):
     """Copy a text. `what` names it for the toast that says where it went ("the last answer")."""
 
-    def __init__(self, text: str, what: str) -> None:
-        super().__init__()
-        self.text = text
-        self.what = what
+    text: str
+    what: str
 
 
+@dataclass
 class SelectServer(Message):
     """Put the cursor of the servers on this one."""
 
-    def __init__(self, server: str) -> None:
-        super().__init__()
-        self.server = server
+    server: str
 
 
+@dataclass
 class ShowServerLog(Message):
     """Show what a server wrote on stderr."""
 
-    def __init__(self, server: str) -> None:
-        super().__init__()
-        self.server = server
+    server: str
 
 
+@dataclass
 class InsertText(Message):
     """Insert text at the composer's cursor."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
+    text: str
 
 
+@dataclass
 class AttachResource(Message):
     """Attach a resource to the message that is being written. `label` is its safe name."""
 
-    def __init__(self, server: str, uri: str, label: str) -> None:
-        super().__init__()
-        self.server = server
-        self.uri = uri
-        self.label = label
+    server: str
+    uri: str
+    label: str
 
 
+@dataclass
 class RunAction(Message):
     """Run an action of the registry. `argument` is what followed the slash command."""
 
-    def __init__(self, name: str, argument: str = "") -> None:
-        super().__init__()
-        self.name = name
-        self.argument = argument
+    name: str
+    argument: str = ""

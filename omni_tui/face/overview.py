@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
-from omni_tui.face.money import money
+from omni_tui.face.formats import money
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import ContextChanged
@@ -14,6 +16,7 @@ from omni_tui.protocol.events import (
     AwaitingTools,
     CallChanged,
     CallFinished,
+    EarlierLeftOut,
     EngineReady,
     JournalFailed,
     ModeChanged,
@@ -29,6 +32,7 @@ from omni_tui.protocol.events import (
     UsageChanged,
     UserMessage,
 )
+from omni_tui.protocol.memory import MemoryChanged
 from omni_tui.protocol.models import ModelFellBack, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
@@ -96,6 +100,8 @@ class Overview(msgspec.Struct):
     unpriced: bool = False
     """Whether the price of some requests is unknown."""
     estimated: bool = False
+    memory: MemoryChanged | None = None
+    """How far the session is mirrored to Redis, None where nobody ever asked for it."""
     spending: Spending | None = None
     """What was used by the session and by the day, as the engine counts it."""
     stand_in: str = ""
@@ -109,6 +115,8 @@ class Overview(msgspec.Struct):
     """The servers that a message waits for before it goes to the model."""
     pending: dict[str, str] = msgspec.field(default_factory=dict)
     """Pending items by their key in the queue: the name of the server, of a plan "plan"."""
+    waits_in: dict[str, Mode] = msgspec.field(default_factory=dict)
+    """The modes under which pending calls of agents wait, by call."""
     plan: PlanProgress = msgspec.field(default_factory=PlanProgress)
     """The progress of the running plan."""
     servers: dict[str, ServerChanged] = msgspec.field(default_factory=dict)
@@ -133,33 +141,54 @@ class Overview(msgspec.Struct):
         self.awaits = ()
         self.plan = PlanProgress()
         self.pending.clear()
+        self.waits_in.clear()
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         match event:
             case ServerChanged() | ServerRemoved() | ToolsListed():
                 self._servers(event)
-            case ApprovalRequested() | CallChanged() | CallFinished():
-                self._calls(event)
+            case UserMessage() | TurnStarted() | TurnEnded() | StepTaken() | JournalFailed():
+                self._turns(event)
+            case UsageChanged() | Spending() | ContextChanged(agent="root"):
+                self._usage(event)
+            case EarlierLeftOut():
+                self.tokens, self.cost = event.tokens, event.cost
+                self.estimated, self.unpriced = event.estimated, event.unpriced
             case AwaitingTools(servers=servers):
                 self.awaits = servers
+            case ModelFellBack(to=to):
+                self.stand_in = to
+            case _:
+                self._settings(event)
+                self.prompts_resources.apply(event)
+        self.plan.apply(event)
+        self._pending(event)
+
+    def _pending(self, event: AnyEvent) -> None:
+        match event:
+            case ApprovalRequested(call=call, server=server, mode=mode):
+                self.pending[call] = server
+                if mode is not None:
+                    self.waits_in[call] = mode
+            case CallFinished(call=call):
+                self._over(call)
+            case CallChanged(call=call, state=state) if state not in ("pending", "held"):
+                self._over(call)
             case ServerRequestOpened(ask=ask, server=server):
                 self.pending[server_request_key(ask)] = server
             case ServerRequestClosed(ask=ask):
                 self.pending.pop(server_request_key(ask), None)
-            case PlanProposed() | PlanDecided() | PlanTaskChanged() | PlanEnded():
-                self._plan(event)
-            case (
-                UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken() | JournalFailed()
-            ):
-                self._turns(event)
-            case SessionBranched(origin=origin):
-                self.branched = self.title or origin
-            case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
-                self._settings(event)
+            case PlanProposed(plan=plan, asks=True):
+                self.pending[plan_key(plan)] = "plan"
+            case PlanProposed(plan=plan) | PlanDecided(plan=plan) | PlanEnded(plan=plan):
+                self.pending.pop(plan_key(plan), None)
             case _:
-                self._models(event)
-                self.prompts_resources.apply(event)
+                pass
+
+    def _over(self, call: str) -> None:
+        self.pending.pop(call, None)
+        self.waits_in.pop(call, None)
 
     def _servers(self, event: ServerChanged | ServerRemoved | ToolsListed) -> None:
         if isinstance(event, ServerChanged):
@@ -177,35 +206,20 @@ class Overview(msgspec.Struct):
                 # A new engine counts its listings from one again.
                 self.tools[event.server] = self._pages.pop(event.server)[1]
 
-    def _calls(self, event: ApprovalRequested | CallChanged | CallFinished) -> None:
-        if isinstance(event, ApprovalRequested):
-            self.pending[event.call] = event.server
-        elif isinstance(event, CallFinished) or event.state not in ("pending", "held"):
-            self.pending.pop(event.call, None)
+    def waiting_elsewhere(self) -> str:
+        """Return how many calls wait under another mode than the present one, "" if none does."""
+        others = Counter(mode for mode in self.waits_in.values() if mode != self.mode)
+        return ", ".join(
+            f"{count} call{'s wait' if count > 1 else ' waits'} under {mode}"
+            for mode, count in sorted(others.items())
+        )
 
-    def _models(self, event: AnyEvent) -> None:
-        match event:
-            case ContextChanged(agent="root"):
-                self.window = event
-            case Spending():
-                self.spending = event
-            case ModelFellBack(to=to):
-                self.stand_in = to
-
-    def _plan(self, event: PlanProposed | PlanDecided | PlanTaskChanged | PlanEnded) -> None:
-        self.plan.apply(event)
-        if isinstance(event, PlanProposed) and event.asks:
-            self.pending[plan_key(event.plan)] = "plan"
-        elif not isinstance(event, PlanTaskChanged):
-            self.pending.pop(plan_key(event.plan), None)
-
-    def _turns(
-        self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken | JournalFailed
-    ) -> None:
-        if isinstance(event, StepTaken):
-            self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
-            return
-        if isinstance(event, UsageChanged):
+    def _usage(self, event: UsageChanged | Spending | ContextChanged) -> None:
+        if isinstance(event, Spending):
+            self.spending = event
+        elif isinstance(event, ContextChanged):
+            self.window = event
+        else:
             usage = event.usage
             self.tokens += usage.input + usage.output
             self.estimated = self.estimated or usage.estimated
@@ -215,17 +229,16 @@ class Overview(msgspec.Struct):
                 self.unpriced = True
             if event.context is not None and event.agent == "root":
                 self.context = event.context
-        elif isinstance(event, JournalFailed):
+
+    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | StepTaken | JournalFailed) -> None:
+        if isinstance(event, StepTaken):
+            self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
+        elif isinstance(event, TurnEnded | JournalFailed):
             self.running = self.step = ""
-        elif isinstance(event, TurnEnded):
-            self.plan.apply(event)
-            self.running = self.step = ""
-            self.awaits = ()
-            self.parked = event.status == "parked"
-        else:
-            self.running = event.turn
-            self.parked = False
-            self.stand_in = ""
+            if isinstance(event, TurnEnded):
+                self.awaits, self.parked = (), event.status == "parked"
+        elif not (isinstance(event, UserMessage) and event.loaded):
+            self.running, self.parked, self.stand_in = event.turn, False, ""
 
     def spending_summary(self) -> str:
         """Return in a sentence what was used, and of which budget."""
@@ -245,10 +258,10 @@ class Overview(msgspec.Struct):
         unpriced = f" (the price of {some} today is unknown)" if spent.unpriced else ""
         return f"Used: {', '.join(parts)}{unpriced}."
 
-    def _settings(
-        self, event: EngineReady | SessionOpened | SessionTitled | ModeChanged | ModelChanged
-    ) -> None:
+    def _settings(self, event: AnyEvent) -> None:
         match event:
+            case SessionBranched(origin=origin):
+                self.branched = self.title or origin
             case EngineReady(mode=mode, model=model, model_label=label):
                 self.ready = event
                 self.mode, self.model, self.label = mode, model, label
@@ -258,6 +271,8 @@ class Overview(msgspec.Struct):
                 self.title = title
             case ModeChanged(mode=mode):
                 self.mode = mode
+            case MemoryChanged():
+                self.memory = event
             case ModelChanged(name=name, label=label):
                 self.model, self.label = name, label
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from omni_tui.face import actions
 from omni_tui.face.commands import servers
 from omni_tui.face.commands.turns import MODES, set_mode
-from omni_tui.face.keys import show_key
+from omni_tui.face.key_names import show_key
 from omni_tui.security.text import safe
 
 if TYPE_CHECKING:
@@ -81,8 +81,3 @@ class ChoiceProvider(ActionProvider):
         rows: tuple[DiscoveryHit, ...] = ()
         for hit in rows:
             yield hit
-
-
-def providers() -> list[type[Provider]]:
-    """Return what the palette searches."""
-    return [ActionProvider, ChoiceProvider]

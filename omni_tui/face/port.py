@@ -9,6 +9,7 @@ import msgspec
 
 from omni_tui.protocol import AnyCommand, AnyEvent, CommandReply, Link, LinkClosed, ProtocolError
 from omni_tui.protocol.events import CommandFailed
+from omni_tui.security.text import safe_line
 
 
 class CommandError(Exception):
@@ -17,6 +18,20 @@ class CommandError(Exception):
     def __init__(self, failure: CommandFailed) -> None:
         super().__init__(failure.what)
         self.failure = failure
+
+
+REQUEST_ERRORS = (CommandError, TimeoutError, LinkClosed)
+"""Everything `Port.ask` raises."""
+
+
+def error_text(error: Exception) -> str:
+    """Return what happened, why and what to do, on one line."""
+    if isinstance(error, CommandError):
+        failure = error.failure
+        return " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
+    if isinstance(error, TimeoutError):
+        return "the engine did not answer in time; try again"
+    return safe_line(str(error) or "the engine is gone")
 
 
 class Port(Protocol):
@@ -76,8 +91,6 @@ class LinkPort:
         except LinkClosed as error:
             self._host.stopped(str(error))
         except ProtocolError as error:
-            from omni_tui.security.text import safe_line
-
             self._host.failed(
                 CommandFailed(
                     what=safe_line("That was too long to send to the engine."),

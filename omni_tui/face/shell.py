@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
+from omni_tui.face.port import REQUEST_ERRORS, error_text
+
 if TYPE_CHECKING:
     from textual.dom import DOMNode
     from textual.message import Message
@@ -66,6 +68,15 @@ class Shell(Protocol):
     def keymap(self) -> dict[str, str]:
         """The keys that the person changed: action name to keys."""
 
+    def key(self, action: str, *, spelled: bool = False) -> str:
+        """Return the first key of an action, as a person writes it; see `key_names.show_key`."""
+
+    def input_since(self, stamp: float) -> bool:
+        """Return whether anything may have come from the terminal after a key with the time `stamp`."""
+
+    def show_help(self) -> None:
+        """Show every key of the current pane and of the app."""
+
     @property
     def private_dir(self) -> str:
         """A folder that only this person can read, "" if there is none."""
@@ -95,9 +106,6 @@ class Shell(Protocol):
     def post_message(self, message: Message) -> bool:
         """Send one of `face.messages` to the app."""
 
-    def show_help(self) -> None:
-        """Show every key of the current pane and of the app."""
-
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
 
@@ -106,6 +114,9 @@ class Shell(Protocol):
 
     def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
         """Send a command that opens another session, and show that session; `failed` gets why not."""
+
+    def show_whole_session(self) -> None:
+        """Show the beginning of a long session too."""
 
     def selected_text(self) -> str:
         """Return what is selected with the mouse or in a field."""
@@ -125,13 +136,24 @@ def shell_of(node: DOMNode) -> Shell:
     return cast("Shell", node.app)
 
 
-async def request(shell: Shell, command: AnyCommand) -> AnyEvent | None:
-    """Return the engine's reply to a command; None, and the error is shown, if there is none."""
-    from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+async def request(shell: Shell, command: AnyCommand, failed: Callable[[str], object] | None = None) -> Any:
+    """Return the engine's reply to a command, None if there is none.
 
+    `failed` gets the error in words; without it they are shown as a toast.
+    """
     try:
-        reply: AnyEvent = await shell.port.ask(command)
+        return await shell.port.ask(command)
     except REQUEST_ERRORS as error:
-        shell.say(error_text(error), level="error")
+        if failed is None:
+            shell.say(error_text(error), level="error")
+        else:
+            failed(error_text(error))
         return None
-    return reply
+
+
+async def say_reply(shell: Shell, command: AnyCommand, end: str = "") -> None:
+    """Show the words of the engine's reply to a command."""
+    from omni_tui.protocol.events import CommandDone
+
+    if isinstance(reply := await request(shell, command), CommandDone):
+        shell.say(f"{reply.text}{end}")

@@ -81,17 +81,16 @@ class ThemeChoice:
         """Use the wanted theme, else the saved one, else ours; return what is wrong."""
         name = wanted or load_saved_theme(self._state_dir) or DEFAULT_THEME
         problems: list[str] = []
-        for folder in reversed(self._folders):
-            path = folder / f"{name}.toml"
-            if Path(name).name == name and path.is_file():
-                try:
-                    theme = load_theme(path)
-                except ThemeError as bad:
-                    problems.append(str(bad))
-                else:
-                    self._app.register_theme(theme)
-                    self._app.theme = theme.name
-                    return problems
+        paths = (folder / f"{name}.toml" for folder in reversed(self._folders) if Path(name).name == name)
+        for path in filter(Path.is_file, paths):
+            try:
+                theme = load_theme(path)
+            except ThemeError as bad:
+                problems.append(str(bad))
+            else:
+                self._app.register_theme(theme)
+                self._app.theme = theme.name
+                return problems
         problems += self.load()
         if name not in self.names:
             problems.append(self._unknown(name))
@@ -142,13 +141,8 @@ def built_in_dir() -> Path:
 
 def fallback_variables() -> dict[str, str]:
     """Return a colour for every role, for themes that are not ours (Textual's own, before ours is set)."""
-    roles = {role: "#808080" for role in _ROLES}
-    return {
-        **roles,
-        "page": "#121212",
-        "ansi-background": "ansi_default",
-        "ansi-foreground": "ansi_default",
-    }
+    ansi = dict.fromkeys(("ansi-background", "ansi-foreground"), "ansi_default")
+    return {**dict.fromkeys(_ROLES, "#808080"), "page": "#121212", **ansi}
 
 
 def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[ThemeError]]:
@@ -188,7 +182,6 @@ def load_theme(path: Path) -> Theme:
 
 
 def _check(file: str, key: str, value: object) -> None:
-    """Raise `ThemeError` unless this key may have this value."""
     kind = _KINDS.get(key)
     if kind is None:
         near = get_close_matches(key, _KINDS, 1)
@@ -214,7 +207,6 @@ def _check_colour(file: str, key: str, text: str) -> None:
 
 
 def _roles(table: dict[str, object]) -> dict[str, str]:
-    """Return a colour for every role, from the base colours."""
     defaults = _DEFAULTS if table.get("dark", True) else _DEFAULTS_LIGHT
     if table.get("ansi"):
         defaults = {"foreground": "ansi_default", "background": "ansi_default"}

@@ -1,7 +1,7 @@
-"""A branch of a session: a copy of everything before one of its messages. The session stays unchanged.
+"""A branch of a session: a copy of everything before one of its messages, or of all of it (a fork).
 
-The copy has the events before the message, with their times, calls and results. What was still open then
-is closed in the copy; its end is in the other session.
+The session stays unchanged. The copy has the events with their times, calls and results. What was still
+open then is closed in the copy; its end is in the other session.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from omni_tui.memory import call_table
 from omni_tui.memory.call_table import CallRow
 from omni_tui.memory.crypto import SealBroken
+from omni_tui.memory.saved_session import saved_events
 from omni_tui.memory.sqlite import Transaction
 from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
 from omni_tui.protocol.events import (
@@ -34,10 +35,13 @@ _WHY = "it was still open when this session was branched off; the other session 
 
 @dataclass(slots=True)
 class Branch:
-    """The content of a branch, and the message it begins at: as shown and as the model got it."""
+    """The content of a branch, and the message it begins at: as shown and as the model got it.
 
-    message: UserMessage
-    told: ModelMessage | None = None
+    A fork has no such message: it is a copy of everything.
+    """
+
+    message: UserMessage | None = None
+    model_message: ModelMessage | None = None
     events: list[AnyEvent] = field(default_factory=list)
     rows: list[CallRow] = field(default_factory=list)
     results: list[tuple[str, int, bytes]] = field(default_factory=list)
@@ -45,6 +49,12 @@ class Branch:
 
 class NoSuchMessage(Exception):
     """The session has no readable message of that turn."""
+
+
+def fork_all(tx: Transaction) -> Branch:
+    """Return everything in the session, except unreadable events."""
+    events = [event for _, event in saved_events(tx) if not isinstance(event, str)]
+    return _with_calls(tx, Branch(events=events))
 
 
 def branch_before(tx: Transaction, turn: str) -> Branch:
@@ -56,8 +66,8 @@ def branch_before(tx: Transaction, turn: str) -> Branch:
     since: list[AnyEvent] = []
     ends: list[CallChanged | CallFinished] = []
     message: UserMessage | None = None
-    told: ModelMessage | None = None
-    begun = False
+    model_message: ModelMessage | None = None
+    started = False
     for seq, body in tx.execute("SELECT seq, body FROM events ORDER BY seq"):
         try:
             event = decode_event(tx.open(body, f"events/{seq}/body"))
@@ -68,20 +78,20 @@ def branch_before(tx: Transaction, turn: str) -> Branch:
                 message = event
             else:
                 before.append(event)
-        elif begun:
+        elif started:
             if isinstance(event, CallChanged | CallFinished):
                 ends.append(event)
-        elif begun := _begins(event, turn):
-            told = event if isinstance(event, ModelMessage) else None
+        elif started := _begins(event, turn):
+            model_message = event if isinstance(event, ModelMessage) else None
         elif not isinstance(event, UserMessage):  # sent while another turn was running
             since.append(event)
     if message is None:
         raise NoSuchMessage(f"this session has no message {turn[:40]}")
-    events = [*before, *since] if begun else before
+    events = [*before, *since] if started else before
     known = {event.call for event in events if isinstance(event, CallProposed)}
     # The end of a call that was still running holds here too.
     events += [event for event in ends if event.call in known]
-    return _with_calls(tx, Branch(message, told, events))
+    return _with_calls(tx, Branch(message, model_message, events))
 
 
 def _begins(event: AnyEvent, turn: str) -> bool:
@@ -91,21 +101,12 @@ def _begins(event: AnyEvent, turn: str) -> bool:
     return isinstance(event, TurnEnded) and event.turn == turn
 
 
-def _open_turn(events: list[AnyEvent]) -> str:
-    """Return the turn that was still running, "" if none was."""
-    turn = ""
-    for event in events:
-        if isinstance(event, TurnStarted):
-            turn = event.turn
-        elif isinstance(event, TurnEnded) and event.turn == turn:
-            turn = ""
-    return turn
-
-
 def _with_calls(tx: Transaction, branch: Branch) -> Branch:
     states: dict[str, CallState] = {}
-    if open_turn := _open_turn(branch.events):
-        branch.events.append(TurnEnded(turn=open_turn, status="stopped", reason=safe(_WHY)))
+    ended = {event.turn for event in branch.events if isinstance(event, TurnEnded)}
+    started = [event.turn for event in branch.events if isinstance(event, TurnStarted)]
+    if started and started[-1] not in ended:
+        branch.events.append(TurnEnded(turn=started[-1], status="stopped", reason=safe(_WHY)))
     for event in branch.events:
         if isinstance(event, CallProposed):
             states[event.call] = "pending"

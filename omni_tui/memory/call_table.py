@@ -2,15 +2,17 @@
 
 A call reaches `dispatching` only through `consume`, which compares everything that its grant is bound to
 and uses the grant up in the same statement. Nothing leaves a final state. After a crash, `dispatching`
-becomes `uncertain` and `approved` becomes `pending`; a dispatching call that runs as a task keeps its
+becomes `uncertain` and `approved` becomes `pending`, or `uncertain` if an attempt before it was cut off; a
+dispatching call that runs as a task keeps its
 state, since its server can be asked.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack, cast
 
@@ -34,13 +36,14 @@ _SENT: frozenset[CallState] = frozenset(
 MOVES: dict[CallState, frozenset[CallState]] = {
     "pending": _NOT_SENT,
     "held": _NOT_SENT,
-    "approved": _NOT_SENT | {"cached"},
+    "approved": _NOT_SENT | {"cached", "uncertain"},
     "dispatching": _SENT | {"approved"},
     "uncertain": _SENT - {"uncertain"},
     "failed": frozenset(("approved",)),
 }
 """The moves of `move`. `dispatching` and `failed` become `approved` only as a further attempt. Only
-`consume` leads to `dispatching`. A `cached` call was approved and never sent."""
+`consume` leads to `dispatching`. A `cached` call was approved and never sent. An approved call becomes
+`uncertain` only as a further attempt: one before it may have run."""
 
 
 class CallMoved(Exception):
@@ -91,10 +94,9 @@ class CallFields(TypedDict, total=False):
     decider: str
 
 
-_COLUMNS = (
-    "call, turn, step, agent, origin, server, tool, server_fp, def_hash, args, args_hash, state, attempt, "
-    "nonce, decider, provider_call_id, created"
-)
+_NAMES = tuple(CallRow.__dataclass_fields__)
+_COLUMNS = ", ".join(_NAMES)
+_INSERT = f"INSERT INTO calls ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
 _FIELDS = frozenset(CallFields.__annotations__)
 
 
@@ -116,28 +118,10 @@ def adopt(tx: Transaction, row: CallRow) -> None:
 
 
 def _insert(tx: Transaction, row: CallRow) -> None:
-    values: tuple[Value, ...] = (
-        row.call,
-        row.turn,
-        row.step,
-        row.agent,
-        row.origin,
-        row.server,
-        row.tool,
-        row.server_fp,
-        row.def_hash,
-        tx.seal(row.args, _place(row.call, row.args_hash)),
-        row.args_hash,
-        row.state,
-        row.attempt,
-        row.nonce,
-        row.decider,
-        row.provider_call_id,
-        row.created,
-    )
-    marks = ", ".join("?" * len(values))
+    sealed = tx.seal(row.args, _place(row.call, row.args_hash))
+    values = [sealed if name == "args" else getattr(row, name) for name in _NAMES]
     try:
-        tx.execute(f"INSERT INTO calls ({_COLUMNS}) VALUES ({marks})", values)
+        tx.execute(_INSERT, values)
     except sqlite3.IntegrityError:
         raise CallMoved(f"call {row.call} exists already") from None
 
@@ -158,10 +142,68 @@ def find(tx: Transaction, origin: CallOrigin) -> CallRow | None:
     return _row(tx, found) if found else None
 
 
+def known(tx: Transaction, calls: Iterable[str]) -> frozenset[str]:
+    """Return those of some calls that have a row."""
+    found = (tx.execute("SELECT call FROM calls WHERE call = ?", (call,)).fetchone() for call in calls)
+    return frozenset(row[0] for row in found if row is not None)
+
+
+def recent(tx: Transaction, limit: int) -> list[CallRow]:
+    """Return the last calls of the session, newest first, except those with damaged arguments."""
+    found = tx.execute(f"SELECT {_COLUMNS} FROM calls ORDER BY rowid DESC LIMIT ?", (limit,)).fetchall()
+    readable = []
+    for each in found:
+        with contextlib.suppress(SealBroken):
+            readable.append(_row(tx, each))
+    return readable
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResult:
+    """Where a result is: `size` in bytes; `made_by` is the call of a model that it answers."""
+
+    call: str
+    attempt: int
+    server: str
+    made_by: CallOrigin
+    size: int
+
+
+def kept_results(tx: Transaction) -> list[KeptResult]:
+    """Return all results of the session, newest first; `get_result` reads one."""
+    found = tx.execute(
+        "SELECT c.call, r.attempt, c.server, c.turn, c.agent, c.step, c.provider_call_id, r.size "
+        "FROM results r JOIN calls c ON c.call = r.call ORDER BY c.rowid DESC, r.attempt DESC"
+    ).fetchall()
+    return [
+        KeptResult(call, attempt, server, CallOrigin(turn, agent, step, number), size)
+        for call, attempt, server, turn, agent, step, number, size in found
+    ]
+
+
+def origins(tx: Transaction) -> dict[str, tuple[str, CallOrigin]]:
+    """Return of every call the server, and which call of a model it is."""
+    found = tx.execute("SELECT call, server, turn, agent, step, provider_call_id FROM calls")
+    return {
+        call: (server, CallOrigin(turn, agent, step, number))
+        for call, server, turn, agent, step, number in found
+    }
+
+
 def of_turn(tx: Transaction, turn: str) -> list[tuple[str, str, str, str]]:
     """Return call, server, tool and state of every call of a turn, in order."""
     found = tx.execute("SELECT call, server, tool, state FROM calls WHERE turn = ? ORDER BY rowid", (turn,))
     return [(row[0], row[1], row[2], row[3]) for row in found]
+
+
+def rejected_of(tx: Transaction, turn: str) -> list[tuple[str, str, str]]:
+    """Return server, tool and hash of the arguments of each call of an agent that a person rejected."""
+    found = tx.execute(
+        "SELECT server, tool, args_hash FROM calls "
+        "WHERE turn = ? AND state = 'rejected' AND decider = 'user' AND origin = 'agent'",
+        (turn,),
+    )
+    return [(row[0], row[1], row[2]) for row in found]
 
 
 def move(
@@ -184,6 +226,8 @@ def move(
         raise CallMoved(f"a call that is {state} cannot become {to}")
     if to == "approved" and state in ("dispatching", "failed") and fields.get("attempt", 0) != found[1] + 1:
         raise CallMoved(f"call {call} was tried {found[1]} times; it continues only as the next attempt")
+    if to == "uncertain" and state == "approved" and found[1] == 1:
+        raise CallMoved(f"call {call} was not tried yet; its outcome is known")
     changes: dict[str, Value] = {"state": to, **({} if to == "approved" else {"nonce": ""})}
     changes.update(cast("dict[str, Value]", fields))
     if "args" in fields:
@@ -224,41 +268,35 @@ def open_calls(tx: Transaction) -> list[CallRow]:
 
     Nobody could decide on those; `mark_after_crash` ends them.
     """
-    rows = []
-    for found in _open(tx):
-        try:
-            rows.append(_row(tx, found))
-        except SealBroken as error:
-            logger.warning("call %s is left out: %s", found[0], error)
-    return rows
+    return [row for row, damaged in _open(tx) if not damaged]
 
 
-def mark_after_crash(tx: Transaction) -> list[CallRow]:
+def mark_after_crash(tx: Transaction, cut: Container[str] = ()) -> list[CallRow]:
     """After a crash, move dispatching calls to uncertain and approved ones to pending.
 
-    A call that runs as a task continues. One with damaged arguments fails if nothing was sent. Returns the
+    `cut` are the calls of which an earlier attempt may have run: approved, they become uncertain too. A
+    call that runs as a task continues. One with damaged arguments fails if nothing was sent. Returns the
     changed calls as they are now; damaged arguments are empty.
     """
     changed = []
     running = task_table.running(tx)
-    for found in _open(tx):
-        call, state = found[0], found[11]
-        damaged = _is_damaged(tx, found)
+    for row, damaged in list(_open(tx)):
         to: CallState
-        if state == "dispatching":
-            if call in running and not damaged:
+        if row.state == "dispatching":
+            if row.call in running and not damaged:
                 continue
+            to = "uncertain"
+        elif row.state == "approved" and row.call in cut:
             to = "uncertain"
         elif damaged:
             to = "failed"
-        elif state == "approved":
+        elif row.state == "approved":
             to = "pending"
         else:
             continue
-        decider = "restart" if damaged else ("" if to == "pending" else found[14])
-        move(tx, call, to, expect=(state,), decider=decider)
-        again = tx.execute(f"SELECT {_COLUMNS} FROM calls WHERE call = ?", (found[0],)).fetchone()
-        changed.append(_row(tx, again, without_args=damaged))
+        decider = "restart" if damaged else ("" if to == "pending" else row.decider)
+        move(tx, row.call, to, expect=(row.state,), decider=decider)
+        changed.append(replace(row, state=to, nonce="", decider=decider))
     return changed
 
 
@@ -288,22 +326,21 @@ def _place(call: str, args_hash: str) -> str:
     return f"calls/{call}/args/{args_hash}"
 
 
-def _open(tx: Transaction) -> list[tuple[Any, ...]]:
+def _open(tx: Transaction) -> Iterator[tuple[CallRow, bool]]:
+    """Yield the unfinished calls, oldest first, and whether the arguments are damaged (then empty)."""
     marks = ", ".join("?" * len(OPEN_STATES))
-    return tx.execute(
+    for found in tx.execute(
         f"SELECT {_COLUMNS} FROM calls WHERE state IN ({marks}) ORDER BY rowid", OPEN_STATES
-    ).fetchall()
+    ):
+        try:
+            row = _row(tx, found)
+        except SealBroken as error:
+            logger.warning("the arguments of call %s are lost: %s", found[0], error)
+            yield replace(CallRow(*found), args=b""), True
+        else:
+            yield row, False
 
 
-def _row(tx: Transaction, found: tuple[Any, ...], *, without_args: bool = False) -> CallRow:
+def _row(tx: Transaction, found: tuple[Any, ...]) -> CallRow:
     row = CallRow(*found)
-    return replace(row, args=b"" if without_args else tx.open(row.args, _place(row.call, row.args_hash)))
-
-
-def _is_damaged(tx: Transaction, found: tuple[Any, ...]) -> bool:
-    try:
-        _row(tx, found)
-    except SealBroken as error:
-        logger.warning("the arguments of call %s are lost: %s", found[0], error)
-        return True
-    return False
+    return replace(row, args=tx.open(row.args, _place(row.call, row.args_hash)))

@@ -63,21 +63,12 @@ class Credentials:
         place, of = self._vault.digest(server.encode()), self._vault.digest(issuer.encode())
         sealed = base64.b64encode(self._vault.seal(data, _context(server, of))).decode()
         entry = _Entry(place=place, issuer=of, saved=time.time(), sealed=sealed)
-
-        def change(file: _File) -> None:
-            file.entries = [each for each in file.entries if (each.place, each.issuer) != (place, of)]
-            file.entries.append(entry)
-
-        self._change(change)
+        self._change(lambda each: (each.place, each.issuer) != (place, of), entry)
 
     def forget(self, server: str) -> None:
         """Remove all entries of a server. Raises `OSError`."""
         place = self._vault.digest(server.encode())
-
-        def change(file: _File) -> None:
-            file.entries = [each for each in file.entries if each.place != place]
-
-        self._change(change)
+        self._change(lambda each: each.place != place)
 
     def renewal(self, server: str) -> FileLock:
         """Return the lock for a server's refresh token, which can be used once.
@@ -88,13 +79,13 @@ class Credentials:
         place = self._vault.digest(f"renewal of {server}".encode())
         return FileLock(self._path.with_name(f"{self._path.stem}-{place[:16]}.lock"))
 
-    def _change(self, change: Callable[[_File], None]) -> None:
+    def _change(self, keep: Callable[[_Entry], bool], *added: _Entry) -> None:
         private_dir(self._path.parent)
         with FileLock(self._path.with_suffix(".lock")):
             file = self._read()
-            before = list(file.entries)
-            change(file)
-            if file.entries != before:
+            entries = [*filter(keep, file.entries), *added]
+            if entries != file.entries:
+                file.entries = entries
                 write_atomic(self._path, msgspec.json.encode(file) + b"\n")
 
     def _read(self) -> _File:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,21 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from omni_tui.memory.private_files import FileLock, private_dir
+from omni_tui.memory.private_files import FileLock, close_to_others, private_dir
 
 KEY_SIZE = 32
-_FORMAT = b"\x01"
+_PLAIN = b"\x01"
+_PACKED = b"\x02"
+"""The format of a body that was compressed before it was sealed."""
+_PACKED_CONTEXT = b"\0packed"
+"""Added to the context of a compressed body, so that no body passes for one of the other format."""
+_PACK_FROM = 512
+"""Bytes from which compressing pays: it takes longer than sealing and saves little of short ones."""
+_MOST_UNPACKED = 256 << 20
+"""Bytes of the longest body that is compressed, and of what one may unpack to."""
 _ID_SIZE = 8
 _NONCE_SIZE = 12
-_HEAD = len(_FORMAT) + _ID_SIZE + _NONCE_SIZE
+_HEAD = len(_PLAIN) + _ID_SIZE + _NONCE_SIZE
 _TAG_SIZE = 16
 
 
@@ -53,26 +62,57 @@ class Sealer:
         """The id of the key, which tells nothing about it."""
         return self._id.hex()
 
+    @staticmethod
+    def key_id(sealed: bytes) -> str:
+        """Return the id of the key that something was sealed with."""
+        return sealed[1 : 1 + _ID_SIZE].hex()
+
     def seal(self, data: bytes, context: str) -> bytes:
         """Return `data` encrypted; it opens only under the same `context`. Adds 37 bytes."""
+        return self._sealed(_PLAIN, data, context.encode())
+
+    def seal_packed(self, data: bytes, context: str) -> bytes:
+        """Return `data` encrypted as `seal` does, and compressed first if that makes it shorter."""
+        if _PACK_FROM <= len(data) <= _MOST_UNPACKED:
+            packed = zlib.compress(data, 1)
+            if len(packed) < len(data):
+                return self._sealed(_PACKED, packed, context.encode() + _PACKED_CONTEXT)
+        return self.seal(data, context)
+
+    def _sealed(self, kind: bytes, data: bytes, context: bytes) -> bytes:
         nonce = os.urandom(_NONCE_SIZE)
-        return _FORMAT + self._id + nonce + self._cipher.encrypt(nonce, data, context.encode())
+        return kind + self._id + nonce + self._cipher.encrypt(nonce, data, context)
 
     def unseal(self, sealed: bytes, context: str) -> bytes:
-        """Return what was sealed. Raises `SealBroken`."""
-        if len(sealed) < _HEAD + _TAG_SIZE or sealed[:1] != _FORMAT:
+        """Return what was sealed, compressed or not. Raises `SealBroken`."""
+        kind = sealed[:1]
+        if len(sealed) < _HEAD + _TAG_SIZE or kind not in (_PLAIN, _PACKED):
             raise SealBroken("a saved body is cut off or was not written by this program")
         if sealed[1 : 1 + _ID_SIZE] != self._id:
             raise SealBroken("a saved body was written with another key")
-        nonce = sealed[1 + _ID_SIZE : _HEAD]
+        nonce, place = sealed[1 + _ID_SIZE : _HEAD], context.encode()
+        if kind == _PACKED:
+            place += _PACKED_CONTEXT
         try:
-            return self._cipher.decrypt(nonce, sealed[_HEAD:], context.encode())
+            data = self._cipher.decrypt(nonce, sealed[_HEAD:], place)
         except InvalidTag:
             raise SealBroken("a saved body was altered, or moved from where it belongs") from None
+        return _unpacked(data) if kind == _PACKED else data
 
     def digest(self, data: bytes) -> str:
         """Return the keyed HMAC-SHA-256 of `data` in hex; it tells nothing without the key."""
         return hmac.digest(self._digest_key, data, "sha256").hex()
+
+
+def _unpacked(packed: bytes) -> bytes:
+    reader = zlib.decompressobj()
+    try:
+        data = reader.decompress(packed, _MOST_UNPACKED)
+    except zlib.error:
+        raise SealBroken("a saved body cannot be unpacked") from None
+    if not reader.eof or reader.unused_data:
+        raise SealBroken("a saved body cannot be unpacked, or is too long")
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +150,22 @@ class Vault:
         from omni_tui.memory.keys import find_keys
 
         private_dir(state_dir)
+        close_to_others(state_dir)
         with FileLock(state_dir / "vault.lock"):
             found = find_keys(state_dir, os.environ if environ is None else environ)
+        return cls(found.keys[0], tuple(found.keys[1:]), warning=found.advice, missing=found.missing)
+
+    @classmethod
+    def for_reading(cls, state_dir: Path, environ: Mapping[str, str] | None = None) -> Vault:
+        """Find the keys of `state_dir`, and make and write nothing: it works on a read-only or full disk.
+
+        Raises `VaultRefused`, also if there is no key; `OSError`.
+        """
+        from omni_tui.memory.keys import find_keys
+
+        found = find_keys(state_dir, os.environ if environ is None else environ, make=False)
+        if not found.keys:
+            raise VaultRefused(found.missing or f"{state_dir} has no key, so nothing was saved there")
         return cls(found.keys[0], tuple(found.keys[1:]), warning=found.advice, missing=found.missing)
 
     @property
@@ -130,7 +184,7 @@ class Vault:
 
     def unseal(self, sealed: bytes, context: str) -> bytes:
         """Return what was sealed with any of the keys. Raises `SealBroken`."""
-        return self._sealers.get(sealed[1 : 1 + _ID_SIZE].hex(), self._current).unseal(sealed, context)
+        return self._sealers.get(Sealer.key_id(sealed), self._current).unseal(sealed, context)
 
     def digest(self, data: bytes) -> str:
         """Return the keyed HMAC-SHA-256 of `data` in hex."""
@@ -141,10 +195,13 @@ class Vault:
         sealer = self._sealers.get(key_id)
         return sealer is not None and hmac.compare_digest(sealer.digest(data), digest)
 
-    def new_key(self, context: str) -> tuple[Sealer, bytes]:
-        """Make a data key; return its sealer and the wrapped key to store."""
-        key = os.urandom(KEY_SIZE)
-        return Sealer(key), self.seal(key, context)
+    def has_key_of(self, sealed: bytes) -> bool:
+        """Whether the key that something says it was sealed with is here."""
+        return sealed[1 : 1 + _ID_SIZE].hex() in self._sealers
+
+    def new_key(self, context: str) -> bytes:
+        """Make a data key and return it wrapped, to store it."""
+        return self.seal(os.urandom(KEY_SIZE), context)
 
     def unwrap(self, wrapped: bytes, context: str) -> Sealer:
         """Return the sealer of a wrapped data key. Raises `SealBroken`."""

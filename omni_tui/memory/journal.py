@@ -1,32 +1,36 @@
 """The journal of a session: its events in order, on disk before anybody acts on them.
 
-Events are numbered without gaps. `commit` returns when its events are on disk; `post` writes within 50 ms.
-Listeners get events in order, and only those on disk. After one failed write nothing more is written:
-a gate that cannot write lets nothing pass.
+Events are numbered without gaps. `commit` returns when its events are on disk. Listeners get events in
+order, and only those on disk. After one failed write nothing more is written: a gate that cannot write lets
+nothing pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
+from omni_tui.memory.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from omni_tui.memory.crypto import Vault
-from omni_tui.memory.saved_session import saved_events
+from omni_tui.memory.saved_session import saved_event, saved_events, saved_events_of
 from omni_tui.memory.sqlite import JournalBroken, Transaction
 from omni_tui.memory.writer import (
     AppendJob,
     CloseJob,
+    JobFuture,
     JobResult,
     JournalWriter,
     TransactionJob,
     deliver_results,
 )
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, Event
 
 logger = logging.getLogger(__name__)
+_NAMED = 20
+"""How many damaged events the log names; half of a session may be lost."""
 
 _T = TypeVar("_T")
 
@@ -46,6 +50,9 @@ class Journal:
         vault: Vault,
         on_commit: Callable[[Sequence[AnyEvent]], None],
         on_broken: Callable[[str], None] | None,
+        *,
+        draft: bool,
+        background: bool,
     ) -> None:
         self.session = session
         self.head = 0
@@ -55,7 +62,8 @@ class Journal:
         self._on_commit = on_commit
         self._on_broken = on_broken
         self._damaged: set[int] = set()
-        self._writer = JournalWriter(path, session, vault, asyncio.get_running_loop(), self)
+        loop = asyncio.get_running_loop()
+        self._writer = JournalWriter(path, session, vault, loop, self, draft=draft, background=background)
         self._closing: asyncio.Future[object] | None = None
 
     @classmethod
@@ -66,14 +74,20 @@ class Journal:
         vault: Vault,
         on_commit: Callable[[Sequence[AnyEvent]], None],
         on_broken: Callable[[str], None] | None = None,
+        *,
+        draft: bool = False,
+        background: bool = False,
     ) -> Journal:
         """Open the session in `path`, or create it.
 
         Calls `on_commit` in the event loop with the events that just reached the disk, and `on_broken`
-        once, with the reason, when nothing can be written any more. Raises `JournalBusy` if the session is
-        open elsewhere, `JournalBroken` if it cannot be read or written, `OSError` for an unusable folder.
+        once, with the reason, when nothing can be written any more. With `draft` a new session gets its
+        file when something happens in it, and leaves none if that was only how it is set. With
+        `background`, when no person opens it, a damaged one is left as it is, and it does not count as
+        used. Raises `JournalBusy` if the session is open elsewhere, `JournalBroken` if it cannot be read
+        or written, `OSError` for an unusable folder.
         """
-        journal = cls(path, session, vault, on_commit, on_broken)
+        journal = cls(path, session, vault, on_commit, on_broken, draft=draft, background=background)
         writer = journal._writer
         writer.start()
         try:
@@ -81,7 +95,7 @@ class Journal:
             journal.head, journal.recovered, journal.damage = opened.head, opened.crashed, opened.damage
         except asyncio.CancelledError:
             # It may open after this; then it has to be closed again.
-            writer.put(CloseJob(False, journal._answer()))
+            writer.jobs.put(CloseJob(False, asyncio.Future()))
             raise
         return journal
 
@@ -89,6 +103,11 @@ class Journal:
     def damaged(self) -> int:
         """How many saved events read so far are missing or unreadable."""
         return len(self._damaged)
+
+    @property
+    def last_damaged(self) -> int:
+        """The number of the last event read so far that is missing or unreadable, 0 if none is."""
+        return max(self._damaged, default=0)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -98,35 +117,28 @@ class Journal:
         """Write events and run `change` in one transaction; both are on disk when this returns.
 
         Returns what `change` returned. An exception of `change` undoes it and its events and is raised
-        here. Earlier posts are on disk too. Cancelling the caller does not undo it. Raises `JournalBroken`.
+        here. Cancelling the caller does not undo it. Raises `JournalBroken`.
         """
-        self._check(events)
-        answer = self._answer()
-        self._writer.put(AppendJob(events, change, answer))
-        return cast("_T | None", await answer)
+        return cast("_T | None", await self._append(AppendJob(events, change, asyncio.Future())))
 
     async def adopt(
         self, events: Sequence[AnyEvent], change: Callable[[Transaction], _T] | None = None
     ) -> None:
-        """Write events of another session, with their times, as `commit` does."""
-        events = tuple(events)
-        self._check(events)
-        answer = self._answer()
-        self._writer.put(AppendJob(events, change, answer, adopted=True))
-        await answer
+        """Write events of another session, with their times, as `commit` does.
 
-    def post(self, *events: AnyEvent) -> None:
-        """Write events within 50 ms, in order with everything else. Raises `JournalBroken`."""
-        self._check(events)
-        self._writer.put(AppendJob(events, None, None))
+        Those without a time are new, and come last.
+        """
+        await self._append(AppendJob(tuple(events), change, asyncio.Future(), adopted=True))
 
-    def _check(self, events: tuple[AnyEvent, ...]) -> None:
+    async def _append(self, job: AppendJob) -> object:
         self._usable()
         if self.broken:
             raise JournalBroken(self.broken)
-        for event in events:
+        for event in job.events:
             if not event.journalled:
                 raise TypeError(f"{type(event).__name__} is not a journalled event")
+        self._writer.jobs.put(job)
+        return await job.answer
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -139,16 +151,31 @@ class Journal:
 
     def _read(self, tx: Transaction, after: int, limit: int) -> list[AnyEvent]:
         events: list[AnyEvent] = []
-        for seq, event in saved_events(tx, after):
+        for seq, event in saved_events(tx, after, self.head):
             if isinstance(event, str):
                 if seq not in self._damaged:
-                    logger.warning("event %d of session %s: %s", seq, self.session, event)
+                    if len(self._damaged) < _NAMED:
+                        logger.warning("event %d of session %s: %s", seq, self.session, event)
                     self._damaged.add(seq)
                 continue
             events.append(event)
             if len(events) >= limit:
                 break
         return events
+
+    async def read_only(
+        self, kinds: Collection[type[Event]], after: int, upto: int, limit: int
+    ) -> list[AnyEvent]:
+        """Return up to `limit` events of some kinds, after number `after` and up to `upto`, oldest first.
+
+        Fewer means there are no more. Unreadable events are left out.
+        """
+        tags = [str(kind.__struct_config__.tag) for kind in kinds]
+        return await self.run(lambda tx: list(saved_events_of(tx, tags, after, upto, limit)))
+
+    async def read_these(self, numbers: Sequence[int]) -> list[AnyEvent]:
+        """Return the readable ones of the events with these numbers, in that order."""
+        return await self.run(lambda tx: [event for seq in numbers for event in saved_event(tx, seq)])
 
     async def run(self, fn: Callable[[Transaction], _T]) -> _T:
         """Run `fn` in its own transaction, after all earlier writes, and return its answer.
@@ -157,21 +184,37 @@ class Journal:
         and blocks writing meanwhile. Raises `JournalBroken`.
         """
         self._usable()
-        answer = self._answer()
-        self._writer.put(TransactionJob(fn, answer))
+        answer: JobFuture = asyncio.Future()
+        self._writer.jobs.put(TransactionJob(fn, answer))
         return cast("_T", await answer)
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """Return what the first events come to, None if they have to be read. Raises `JournalBroken`."""
+        return None if self.damage else await self.run(load_checkpoint)
+
+    async def save_checkpoint(self, made: Checkpoint) -> bool:
+        """Write down what the first events come to; False if not all of them could be read.
+
+        Raises `JournalBroken`.
+        """
+        if self.damage or self._damaged:
+            return False
+        return await self.run(lambda tx: save_checkpoint(tx, made))
 
     # --- the end --------------------------------------------------------------------------------
 
-    async def close(self, clean: bool) -> None:
-        """Write the rest and close. `clean`: nothing waits for the next start. May be called again.
+    async def close(self, clean: bool) -> tuple[int, str]:
+        """Write the rest and close; return the number and the hash of the last audit entry.
 
-        Raises `JournalBroken` if the last write failed; the journal is closed then too.
+        `clean`: nothing waits for the next start. May be called again. Raises `JournalBroken` if the last
+        write failed; the journal is closed then too.
         """
         if self._closing is None:
-            self._closing = self._answer()
-            self._writer.put(CloseJob(clean, self._closing))
-        await asyncio.shield(self._closing)
+            self._closing = asyncio.Future()
+            self._writer.jobs.put(CloseJob(clean, self._closing))
+        return cast("tuple[int, str]", await asyncio.shield(self._closing))
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -194,7 +237,3 @@ class Journal:
     def _usable(self) -> None:
         if self._closing is not None:
             raise JournalBroken(f"session {self.session} is closed; open it again")
-
-    @staticmethod
-    def _answer() -> asyncio.Future[object]:
-        return asyncio.get_running_loop().create_future()

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,17 +35,13 @@ _SERVICE = "omni-tui"
 _ACCOUNT = "master key"
 _KEYRING_WAIT = 10.0
 # Stores that encrypt and belong to this user. Not: null, fail, plaintext files.
-_GOOD_BACKENDS = frozenset(
-    {
-        ("keyring.backends.SecretService", "Keyring"),
-        ("keyring.backends.libsecret", "Keyring"),
-        ("keyring.backends.kwallet", "DBusKeyring"),
-        ("keyring.backends.macOS", "Keyring"),
-        ("keyring.backends.Windows", "WinVaultKeyring"),
-    }
-)
-
-_T = TypeVar("_T")
+_GOOD_BACKENDS = {
+    "keyring.backends.SecretService.Keyring",
+    "keyring.backends.libsecret.Keyring",
+    "keyring.backends.kwallet.DBusKeyring",
+    "keyring.backends.macOS.Keyring",
+    "keyring.backends.Windows.WinVaultKeyring",
+}
 
 
 class KeyRecord(msgspec.Struct, kw_only=True):
@@ -117,63 +113,46 @@ def find_keys(state_dir: Path, environ: Mapping[str, str], *, make: bool = True)
     file_key = _file_key(key_path, make=begin and not found)
     if file_key:
         found.append(FoundKey("key file", file_key))
-    absent = _absent(records, found)
+    here = {Sealer(each.key).id for each in found}
+    absent = sorted({each.kind for each in records if each.id not in here})
+    lost, lack, remedy = _lack(absent, why)
     if not found and make:
-        raise VaultRefused(_refusal(state_dir, absent, why))
+        raise VaultRefused(
+            f"what is saved in {state_dir} was encrypted with {lost}, and {lack}. {remedy} To start with "
+            "nothing saved instead, name another folder with --state-dir."
+        )
     if make:
         _remember(state_dir / "vault.json", records, found)
-    advice = _advice(key_path, why) if found and found[0].kind == "key file" else ""
-    return KeysFound(found, advice, _missing(absent, why))
+    advice = missing = ""
+    if found and found[0].kind == "key file":
+        advice = (
+            f"What you save is encrypted, but the key lies beside it in {key_path}, because {why}. Set "
+            f"{PASSPHRASE} or use a system keyring, so that a copy of the folder alone is of no use."
+        )
+    if absent:
+        missing = (
+            f"Sessions saved with {lost} cannot be read now, because {lack}. They are kept as they are. "
+            f"{remedy}"
+        )
+    return KeysFound(found, advice, missing)
 
 
 def _anything_saved(state_dir: Path) -> bool:
     """Whether the folder has data that was sealed with one of its keys."""
-    if any((state_dir / name).exists() for name in ("trust.json", "credentials.json")):
-        return True
-    return any((state_dir / "sessions").glob("*.db"))
+    names = ("trust.json", "credentials.json")
+    return any((state_dir / name).exists() for name in names) or any((state_dir / "sessions").glob("*.db"))
 
 
-def _absent(records: list[KeyRecord], found: list[FoundKey]) -> list[str]:
-    """Return the kinds of the keys that were used before and are missing now."""
-    here = {Sealer(each.key).id for each in found}
-    return sorted({each.kind for each in records if each.id not in here})
-
-
-def _advice(key_path: Path, why: str) -> str:
-    return (
-        f"What you save is encrypted, but the key lies beside it in {key_path}, because {why}. Set "
-        f"{PASSPHRASE} or use a system keyring, so that a copy of the folder alone is of no use."
-    )
-
-
-def _missing(absent: list[str], why: str) -> str:
-    if not absent:
-        return ""
-    return (
-        f"Sessions saved with the key from the {' and the '.join(absent)} cannot be read now, because "
-        f"that key is not here{_reason(absent, why)}. They are kept as they are. {_remedy(absent)}"
-    )
-
-
-def _refusal(state_dir: Path, absent: list[str], why: str) -> str:
-    return (
-        f"what is saved in {state_dir} was encrypted with the key from the {' and the '.join(absent)}, and "
-        f"that key is not here{_reason(absent, why)}. {_remedy(absent)} To start with nothing saved "
-        "instead, name another folder with --state-dir."
-    )
-
-
-def _reason(absent: list[str], why: str) -> str:
-    return f" ({why})" if why and "keyring" in absent else ""
-
-
-def _remedy(absent: list[str]) -> str:
+def _lack(absent: list[str], why: str) -> tuple[str, str, str]:
+    """Return in words which keys are missing, that and why they are, and what to do."""
     ways = {
         "keyring": "Unlock the system keyring, or log in where it runs",
         "passphrase": f"Set {PASSPHRASE} to the passphrase that was used",
         "key file": "Put the file vault.key back",
     }
-    return "; ".join(ways[kind] for kind in absent) + "."
+    reason = f" ({why})" if why and "keyring" in absent else ""
+    remedy = "; ".join(ways[kind] for kind in absent) + "."
+    return f"the key from the {' and the '.join(absent)}", f"that key is not here{reason}", remedy
 
 
 # --- the record -------------------------------------------------------------------------------------
@@ -258,9 +237,9 @@ def _keyring_key(*, make: bool) -> bytes:
     backend = _good_backend()
     try:
         kept = backend.get_password(_SERVICE, _ACCOUNT)
-        if not kept and not make:
-            return b""
         if not kept:
+            if not make:
+                return b""
             backend.set_password(_SERVICE, _ACCOUNT, base64.b64encode(os.urandom(KEY_SIZE)).decode())
             # Read it back: another process may have made one at the same moment, and a store may lie.
             kept = backend.get_password(_SERVICE, _ACCOUNT)
@@ -282,14 +261,14 @@ def _good_backend() -> KeyringBackend:
         logger.warning("the keyring cannot be loaded", exc_info=True)
         raise _NoKeyring(f"the system keyring cannot be used ({error})") from error
     for each in candidates:
-        if (type(each).__module__, type(each).__qualname__) in _GOOD_BACKENDS:
+        if f"{type(each).__module__}.{type(each).__qualname__}" in _GOOD_BACKENDS:
             return each
     raise _NoKeyring("no system keyring was found")
 
 
-def _bounded(work: Callable[[], _T]) -> _T:
+def _bounded(work: Callable[[], bytes]) -> bytes:
     """Run `work` for at most ten seconds: it may wait for a prompt that nobody sees."""
-    answers: queue.SimpleQueue[_T | BaseException] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
 
     def run() -> None:
         try:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from omni_tui.security.files import NotRegularFile, check_regular
+from omni_tui.security.files import NotRegularFile, open_own
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,32 @@ def private_dir(path: Path) -> Path:
     return path
 
 
+def close_to_others(folder: Path) -> None:
+    """Take from other users what they may do with the files and folders below `folder`.
+
+    Modes are often too wide after a copy or a backup was put back. Links are not followed, and what belongs
+    to another user is left alone: it is refused where it would be opened.
+    """
+    waiting = [folder]
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+                if found.st_uid != os.geteuid() or stat.S_ISLNK(found.st_mode):
+                    continue
+                if found.st_mode & 0o077 and (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+                    logger.warning("%s was open to other users; now it is not", entry.path)
+                    Path(entry.path).chmod(stat.S_IMODE(found.st_mode) & 0o700)
+            except OSError:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                waiting.append(Path(entry.path))
+
+
 def open_private(path: Path, flags: int) -> int:
     """Open a file of this user, mode 0600, without following links, and return its descriptor.
 
@@ -54,29 +80,29 @@ def open_private(path: Path, flags: int) -> int:
     not a regular file: a pipe would block.
     """
     try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if path.is_symlink():
-            raise UnsafePlace(f"{path} is a symbolic link; move it away") from error
-        if path.exists() and not path.is_file():
-            raise UnsafePlace(f"{path} is no file; move it away") from error
-        raise
+        fd = open_own(path, flags)
+    except NotRegularFile as error:
+        raise UnsafePlace(f"{path}: {error.strerror}; move it away") from error
     try:
-        try:
-            check_regular(fd, path)
-        except NotRegularFile as error:
-            raise UnsafePlace(f"{path}: {error.strerror}; move it away") from error
         found = os.fstat(fd)
         _check_owner(path, found)
         if found.st_mode & 0o077:
             logger.warning(
                 "%s was open to other users (mode %o); now it is not", path, found.st_mode & 0o777
             )
-            os.fchmod(fd, 0o600)
+            _narrow(fd, flags)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _narrow(fd: int, flags: int) -> None:
+    try:
+        os.fchmod(fd, 0o600)
+    except OSError:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise  # on a read-only disk it can still be read
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:
@@ -94,6 +120,32 @@ def read_private(path: Path) -> bytes:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace the file at `path` atomically; it is on disk when this returns."""
+    temporary = _write_beside(path, data)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Make a file that appears whole or not at all. Raises `FileExistsError` if there is one."""
+    temporary = _write_beside(path, data)
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} is there already") from None
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_dir(path.parent)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -101,11 +153,10 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_dir(path.parent)
+    return temporary
 
 
 def sync_dir(path: Path) -> None:
@@ -115,6 +166,21 @@ def sync_dir(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock in the file at `path`. Works on a read-only disk too."""
+    try:
+        fd = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 class FileLock:

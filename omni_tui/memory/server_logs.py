@@ -94,19 +94,15 @@ class ServerLogs:
         private_dir(self._folder)
         path = self._path(server)
         with FileLock(self._folder / "lock"):
-            data = self._sealed(path, _Record(server, entries))
+            body = self._vault.seal(msgspec.json.encode(_Record(server, entries)), _context(path))
             descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:
-                os.write(descriptor, data)
+                os.write(descriptor, _framed(body))
                 size = os.fstat(descriptor).st_size
             finally:
                 os.close(descriptor)
             if size > LARGEST:
                 self._shorten(path)
-
-    def _sealed(self, path: Path, record: _Record) -> bytes:
-        body = self._vault.seal(msgspec.json.encode(record), _context(path))
-        return len(body).to_bytes(_HEAD, "big") + body
 
     def _shorten(self, path: Path) -> None:
         kept: list[bytes] = []
@@ -115,7 +111,7 @@ class ServerLogs:
             size += len(record)
             if size > LARGEST // 2:
                 break
-            kept.append(len(record).to_bytes(_HEAD, "big") + record)
+            kept.append(_framed(record))
         write_atomic(path, b"".join(reversed(kept)))
 
     # --- reading ------------------------------------------------------------------------------
@@ -167,6 +163,10 @@ class ServerLogs:
 
 def _context(path: Path) -> str:
     return f"server log {path.stem}"
+
+
+def _framed(record: bytes) -> bytes:
+    return len(record).to_bytes(_HEAD, "big") + record
 
 
 def _records(data: bytes) -> Iterator[bytes]:

@@ -15,24 +15,54 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
+from omni_tui.memory.backups import backups_of, erase_backups
 from omni_tui.memory.crypto import SealBroken, Vault
+from omni_tui.memory.installation_audit import DELETED, InstallationAudit
 from omni_tui.memory.keys import known_ids
-from omni_tui.memory.private_files import FileLock, open_private, private_dir, sync_dir
-from omni_tui.memory.sqlite import JournalBusy, Transaction, erase_key
-from omni_tui.memory.writer import count_open_calls, read_lock_info, read_title
+from omni_tui.memory.private_files import FileLock, is_held, private_dir, sync_dir
+from omni_tui.memory.salvage import was_cut_off
+from omni_tui.memory.saved_session import saved_copy
+from omni_tui.memory.search_file import erase_from_index, erase_what_came_back
+from omni_tui.memory.session_keys import SessionKeys, key_places, open_key, overwrite
+from omni_tui.memory.snapshot import OpenHere, look
+from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Transaction, erase_key, is_there
+from omni_tui.memory.writer import (
+    count_open_calls,
+    event_count_in_lock,
+    read_lock_info,
+    read_tags,
+    read_title,
+)
 from omni_tui.protocol.events import SessionInfo
 from omni_tui.security.text import safe_line
 
 logger = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_UNREADABLE = (sqlite3.Error, SealBroken, OSError, ValueError, KeyError, TypeError)
+_HIDDEN = re.compile(rf"\.(?:fetched-)?({_ID.pattern})\..*")
+_LEFT_S = 3600.0
+"""Age in seconds of a file that nobody is writing any more."""
+_UNREADABLE = (
+    sqlite3.Error,
+    SealBroken,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OpenHere,
+    JournalBroken,
+    JournalBusy,
+)
+_TRIES, _PAUSE = 10, 0.02
+_TOLD = ("created", "updated", "events", "open_calls", "state")
 _last_moment = 0
 _moments = threading.Lock()
 
@@ -59,23 +89,37 @@ def session_path(state_dir: Path, session: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SessionList:
-    """The sessions of a state folder, last used first, and why others cannot be read, by id."""
+    """The sessions of a state folder, last used first, and why others cannot be read, by id.
+
+    `used`: when each was opened or closed last, in Unix seconds, by id.
+    """
 
     sessions: list[SessionInfo]
     unreadable: dict[str, str]
+    used: dict[str, float] = field(default_factory=dict)
 
 
 def list_sessions(state_dir: Path, vault: Vault) -> SessionList:
     """Return the saved sessions. Writes nothing. Takes a millisecond for each: not on the event loop."""
-    found: list[SessionInfo] = []
+    found: list[tuple[int, SessionInfo]] = []
     unreadable: dict[str, str] = {}
-    for session in _saved(state_dir):
+    used: dict[str, float] = {}
+    for session in _all_ids(state_dir):
         try:
-            found.append(_info(state_dir, session, vault))
+            if summary := _summary(state_dir, session, vault):
+                found.append((_use(summary), _shown(session, summary)))
+                used[session] = _use(summary) / 1000  # a number of use is the time in milliseconds
         except _UNREADABLE as error:
             unreadable[session] = _why_unreadable(session_path(state_dir, session), error)
             logger.info("session %s cannot be read: %s", session, error)
-    return SessionList(sorted(found, key=lambda info: info.updated, reverse=True), unreadable)
+    found.sort(key=itemgetter(0), reverse=True)
+    return SessionList([info for _, info in found], unreadable, used)
+
+
+def _all_ids(state_dir: Path) -> list[str]:
+    """Return the ids of all sessions of which something is there, newest first."""
+    endings = (".db", ".lock", ".db-wal", ".db.damaged")
+    return sorted({each for ending in endings for each in saved_ids(state_dir, ending)}, reverse=True)
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
@@ -84,130 +128,263 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     try:
         if path.stat().st_size == 0:
             return "its file is empty"
+    except FileNotFoundError:
+        return "its file is gone"
     except OSError:
         return "its file cannot be used"
     return f"its file cannot be read: {error}" if isinstance(error, OSError) else "its file is damaged"
 
 
 def last_unclean(state_dir: Path) -> str | None:
-    """Return the newest session that was cut off or has something open, None if there is none.
+    """Return the last used session that was cut off or has something open, None if there is none.
 
     Skips sessions that a process has open, unreadable ones, and those with a key that the last start
     lacked.
     """
     keys = known_ids(state_dir)
-    for session in _saved(state_dir, ending=".lock"):
+    found: list[tuple[int, str]] = []
+    for session in saved_ids(state_dir, ending=".lock"):
         path = session_path(state_dir, session)
         lock = FileLock(path.with_suffix(".lock"))
         try:
-            if not path.exists() or not lock.acquire(0):
+            if not lock.acquire(0):
                 continue
-            with closing(_reader(path)) as connection:
+            if not path.exists():
+                # If it is empty, the app was killed before anything was said; else it names a lost session.
+                lock.release(remove=not path.with_suffix(".lock").stat().st_size)
+                continue
+            with closing(look(path, mine=True)) as connection:
                 meta = dict(
-                    connection.execute("SELECT name, value FROM meta WHERE name IN ('closed', 'key_id')")
+                    connection.execute(
+                        "SELECT name, value FROM meta WHERE name IN ('closed', 'key_id', 'used', 'created')"
+                    )
                 )
             if meta["closed"] != "clean" and (not keys or meta["key_id"] in keys):
-                return session
+                used = meta.get("used")
+                found.append((used if isinstance(used, int) else int(meta["created"] * 1000), session))
         except _UNREADABLE as error:
             logger.info("session %s is not resumed: %s", session, error)
         finally:
             lock.release()
-    return None
+    return max(found)[1] if found else None
 
 
-def delete_session(state_dir: Path, session: str) -> bool:
-    """Destroy a session's key, then its files. Return False if there is none.
+def delete_session(
+    state_dir: Path, session: str, audit: InstallationAudit | None = None, vault: Vault | None = None
+) -> bool:
+    """Erase a session's words from the search index, destroy its key, then its files.
+
+    Return False if there is no such session. It is noted in `audit` first, so that the file is not missed;
+    on a full disk, once the files are gone. Without `vault` the whole index is destroyed; it is made anew
+    when it is needed.
 
     Raises `JournalBusy` if it is open, `ValueError` for an invalid id.
     """
     path = session_path(state_dir, session)
-    if not any(path.parent.glob(f"{session}.db*")):
+    keys = SessionKeys(state_dir)
+    if not anything_left(state_dir, session):
         return False
     private_dir(path.parent)
     lock = FileLock(path.with_suffix(".lock"))
     if not lock.acquire(0.5):
         raise JournalBusy(f"session {session} is open; close it first")
     try:
-        files = sorted(path.parent.glob(f"{session}.db*"))
+        if is_held(_fetched(path).with_suffix(".lock")):
+            raise JournalBusy(f"session {session} is being fetched; wait until that has ended")
+    except BaseException:
+        lock.release()
+        raise
+    try:
+        files = sorted([*path.parent.glob(f"{session}.db*"), *_left_behind(path)])
+        wrapped = keys.find(session)
+        steps: list[Callable[[], None]] = [
+            partial(erase_from_index, state_dir, session, path, vault),
+            partial(keys.drop, session),
+        ]
+        if audit is not None:
+            steps.insert(0, partial(audit.add, DELETED, session))
+        late = [step for step in steps if not _done(step)]
         for each in files:
-            if not each.name.endswith(("-wal", "-shm", "-journal")):
-                _erase(each)
+            _erase_key(each, wrapped)
         for each in files:
-            each.unlink(missing_ok=True)
+            _remove(each)
+        for step in late:
+            step()
+        erase_what_came_back(state_dir, session, vault)
+        keys.drop(session)  # a backup that was made meanwhile put it back
+        erase_backups(state_dir, session)
     finally:
         lock.release(remove=True)
     sync_dir(path.parent)
     return True
 
 
-def _erase(path: Path) -> None:
-    try:
-        if path.exists():
-            erase_key(path)
-    except sqlite3.Error as error:
-        logger.warning("the key in %s could not be overwritten: %s", path, error)
-
-
-def _saved(state_dir: Path, ending: str = ".db") -> Iterator[str]:
-    """Yield the ids of sessions with a file of that ending, newest first."""
-    try:
-        names = sorted(
-            (path.stem for path in (state_dir / "sessions").iterdir() if path.suffix == ending),
-            reverse=True,
-        )
-    except OSError:
-        return
-    yield from filter(_ID.fullmatch, names)
-
-
-def _info(state_dir: Path, session: str, vault: Vault) -> SessionInfo:
+def anything_left(state_dir: Path, session: str) -> bool:
+    """Whether there is anything of a session, if only its key. Raises `ValueError` for an invalid id."""
     path = session_path(state_dir, session)
-    lock_path = path.with_suffix(".lock")
-    if not lock_path.exists():
-        return _info_from_file(path, session, vault, alone=True)
-    lock = FileLock(lock_path)
+    return (
+        any(path.parent.glob(f"{session}.*"))
+        or any(_left_behind(path))
+        or bool(SessionKeys(state_dir).find(session))
+        or bool(backups_of(state_dir, session))
+    )
+
+
+def _fetched(path: Path) -> Path:
+    """Return where a session is written while it is fetched from Redis."""
+    return path.with_name(f".fetched-{path.name}")
+
+
+def _left_behind(path: Path) -> list[Path]:
+    """Return what is there of a session under other names: whoever wrote it was killed, or still writes."""
+    names = (f".{path.stem}.*", f".fetched-{path.stem}.*")
+    return [found for name in names for found in path.parent.glob(name)]
+
+
+def sweep_left_behind(state_dir: Path) -> None:
+    """Erase what killed processes left of sessions under other names. It holds their words and keys."""
+    folder = state_dir / "sessions"
+    found = (_HIDDEN.fullmatch(each.name) for each in folder.glob(".*"))
+    for session in sorted({match[1] for match in found if match}):
+        path = session_path(state_dir, session)
+        try:
+            _sweep(path, SessionKeys(state_dir).find(session))
+        except OSError:
+            logger.warning("what is left of session %s cannot be erased", session, exc_info=True)
+
+
+def _sweep(path: Path, wrapped: list[bytes]) -> None:
+    lock, marked = FileLock(path.with_suffix(".lock")), path.with_suffix(".lock").exists()
     if not lock.acquire(0):
-        return _info_from_lock(lock_path, session, vault)
+        return  # who has it may be writing them
     try:
-        return _info_from_file(path, session, vault, alone=False)
+        if is_held(_fetched(path).with_suffix(".lock")):
+            return
+        for each in _left_behind(path):
+            # A fetched session is without its lock for a moment before it gets its name.
+            status = each.lstat()
+            if time.time() - status.st_mtime > _LEFT_S:
+                if status.st_nlink == 1:  # else it is the session's own file under a second name
+                    overwrite(each, wrapped)
+                _remove(each)
     finally:
-        lock.release()
+        lock.release(remove=not marked)
 
 
-def _info_from_lock(path: Path, session: str, vault: Vault) -> SessionInfo:
-    info = read_lock_info(path, session, vault)
-    return SessionInfo(
-        id=session,
-        title=safe_line(info["title"], joined=True),
-        created=info["created"],
-        updated=info["updated"],
-        events=info["events"],
-        open_calls=info["open_calls"],
-    )
+def _done(step: Callable[[], object]) -> bool:
+    """Do something now; False if that must wait until the disk has room."""
+    try:
+        step()
+    except OSError:
+        return False
+    return True
 
 
-def _info_from_file(path: Path, session: str, vault: Vault, *, alone: bool) -> SessionInfo:
-    with closing(_reader(path, immutable=alone)) as connection:
-        meta = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('key', 'created')"))
-        tx = Transaction(connection, vault.unwrap(meta["key"], f"key of {session}"), session)
-        last = tx.execute("SELECT seq, ts FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-        return SessionInfo(
-            id=session,
-            title=safe_line(read_title(tx), joined=True),
-            created=meta["created"],
-            updated=last[1] if last else meta["created"],
-            events=last[0] if last else 0,
-            open_calls=count_open_calls(tx),
-        )
+def _erase_key(file: Path, wrapped: list[bytes]) -> None:
+    """Overwrite the wrapped key of a session in one of its files, as far as that can be done."""
+    try:
+        overwrite(file, wrapped)
+        if not file.name.endswith(("-wal", "-shm", "-journal", ".lock")):
+            erase_key(file)
+    except (OSError, sqlite3.Error) as error:
+        logger.warning("the key in %s could not be overwritten: %s", file, error)
 
 
-def _reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open for reading. `immutable`: it was closed cleanly and has no log.
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        file.rmdir()  # somebody put a folder there
 
-    Raises `UnsafePlace` for something that is not a file of this user: SQLite might block on it.
+
+def saved_ids(state_dir: Path, ending: str = ".db") -> list[str]:
+    """Return the ids of sessions with a file of that ending, newest first."""
+    try:
+        names = [path.name for path in (state_dir / "sessions").iterdir() if path.name.endswith(ending)]
+    except OSError:
+        return []
+    return sorted(filter(_ID.fullmatch, (name.removesuffix(ending) for name in names)), reverse=True)
+
+
+def file_mark(path: Path) -> str:
+    """Return what differs once something was written into a session's file, "" if there is none."""
+    marks = []
+    for each in (path, Path(f"{path}-wal")):
+        try:
+            found = each.stat()
+        except OSError:
+            continue
+        marks.append(f"{found.st_size} {found.st_mtime_ns}")
+    return ", ".join(marks)
+
+
+def _summary(state_dir: Path, session: str, vault: Vault) -> dict[str, Any] | None:
+    """Return what is to be told of a session, None for one that nothing was said in yet."""
+    path = session_path(state_dir, session)
+    lock = path.with_suffix(".lock")
+    if is_held(lock):
+        if told := _told_by_owner(lock, session, vault):
+            return {**told, "state": "open"}
+        if not os.path.lexists(path):
+            return None
+    elif not is_there(path):
+        if event_count_in_lock(lock, session, vault):
+            raise FileNotFoundError(f"{path} is gone")
+        return None
+    state = "unfinished" if lock.exists() else "closed"
+    try:
+        if was_cut_off(path):
+            raise SealBroken("it was being replaced")
+        with closing(look(path)) as connection:
+            (wrapped,) = connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
+            _, sealer = open_key(vault, session, key_places(path, session, wrapped))
+            return {**_read_summary(Transaction(connection, sealer, session)), "state": state}
+    except (sqlite3.Error, SealBroken, TypeError):
+        with saved_copy(path, session, vault) as copy:  # it is damaged
+            summary = {**_read_summary(copy.tx), "state": state}
+        if not summary["events"]:
+            raise JournalBroken(f"nothing of {path} can be read") from None
+        return summary
+
+
+def _told_by_owner(lock: Path, session: str, vault: Vault) -> dict[str, Any] | None:
+    """Return what the process that has a session open tells of it, None if it tells nothing readable.
+
+    While it opens the session it has not yet told anything.
     """
-    os.close(open_private(path, os.O_RDONLY))
-    options = "mode=ro&immutable=1" if immutable else "mode=ro"
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?{options}", uri=True, isolation_level=None, timeout=1.0
-    )
+    for _ in range(_TRIES):
+        try:
+            return read_lock_info(lock, session, vault)
+        except FileNotFoundError:
+            break  # it was closed meanwhile
+        except (SealBroken, ValueError, IndexError, TypeError):
+            if not is_held(lock) or not os.path.lexists(lock.with_suffix(".db")):
+                break
+            time.sleep(_PAUSE)
+    return None
+
+
+def _read_summary(tx: Transaction) -> dict[str, Any]:
+    facts = dict(tx.execute("SELECT name, value FROM meta WHERE name IN ('created', 'used')").fetchall())
+    last = tx.execute("SELECT seq, ts FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return {
+        "title": read_title(tx),
+        "tags": read_tags(tx),
+        "created": facts["created"],
+        "updated": last[1] if last else facts["created"],
+        "events": last[0] if last else 0,
+        "open_calls": count_open_calls(tx),
+        "used": facts.get("used", 0),
+    }
+
+
+def _use(summary: dict[str, Any]) -> int:
+    """Return a number that tells the order of use; for a session of an earlier version it is the time."""
+    used = summary.get("used")
+    return used if isinstance(used, int) and used else int(summary["updated"] * 1000)
+
+
+def _shown(session: str, summary: dict[str, Any]) -> SessionInfo:
+    title = safe_line(summary["title"], joined=True)
+    tags = tuple(safe_line(tag, joined=True) for tag in summary.get("tags", ()))
+    return SessionInfo(id=session, **{name: summary[name] for name in _TOLD}, title=title, tags=tags)

@@ -7,19 +7,16 @@ arguments.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from dataclasses import dataclass
+
+import msgspec
 
 from omni_tui.memory.crypto import SealBroken
 from omni_tui.memory.sqlite import Transaction
 
 logger = logging.getLogger(__name__)
-
-
-class TaskAlreadySaved(Exception):
-    """This attempt of the call already has a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +30,15 @@ class SavedTask:
 
 
 def put(tx: Transaction, call: str, attempt: int, task: SavedTask) -> None:
-    """Store the task of an attempt.
-
-    Raises `TaskAlreadySaved` if there is one, `ValueError` if the attempt is not dispatching.
-    """
+    """Store the task of an attempt. Raises `ValueError` if it has one or is not dispatching."""
     found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
     if found is None or tuple(found) != ("dispatching", attempt):
         raise ValueError(f"attempt {attempt} of call {call} is not under way")
-    body = json.dumps({"id": task.id, "began": task.began, "ttl": task.ttl, "poll": task.poll})
+    body = tx.seal(msgspec.json.encode(task), _place(call, attempt))
     try:
-        tx.execute(
-            "INSERT INTO tasks (call, attempt, body) VALUES (?, ?, ?)",
-            (call, attempt, tx.seal(body.encode(), _place(call, attempt))),
-        )
+        tx.execute("INSERT INTO tasks (call, attempt, body) VALUES (?, ?, ?)", (call, attempt, body))
     except sqlite3.IntegrityError:
-        raise TaskAlreadySaved(f"attempt {attempt} of call {call} runs as a task already") from None
+        raise ValueError(f"attempt {attempt} of call {call} runs as a task already") from None
 
 
 def load(tx: Transaction, call: str, attempt: int) -> SavedTask | None:
@@ -56,9 +47,8 @@ def load(tx: Transaction, call: str, attempt: int) -> SavedTask | None:
     if found is None:
         return None
     try:
-        body = json.loads(tx.open(found[0], _place(call, attempt)))
-        return SavedTask(id=body["id"], began=body["began"], ttl=body["ttl"], poll=body["poll"])
-    except (SealBroken, ValueError, KeyError, TypeError) as error:
+        return msgspec.json.decode(tx.open(found[0], _place(call, attempt)), type=SavedTask)
+    except (SealBroken, ValueError) as error:
         logger.warning("the task of call %s is lost: %s", call, error)
         return None
 

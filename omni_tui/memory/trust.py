@@ -15,11 +15,14 @@ from pathlib import Path
 
 import msgspec
 
+from omni_tui.memory.accepted_texts import AcceptedTexts
 from omni_tui.memory.crypto import Vault
 from omni_tui.memory.private_files import FileLock, private_dir, read_private, write_atomic
 
 logger = logging.getLogger(__name__)
 
+TRUST_FILE = "trust.json"
+"""Its name in the state folder."""
 _NOWHERE = (0, 0, 0)
 
 
@@ -28,6 +31,8 @@ class PinnedTool(msgspec.Struct, frozen=True, kw_only=True):
 
     def_hash: str
     first_seen: float
+    accepted: bool = False
+    """Whether the person accepted it; else it was there when the server was first listed."""
 
 
 class ServerTrust(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,23 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     keys: dict[str, _Signed] = {}
 
 
+def seen_tools(path: Path) -> dict[str, frozenset[str]]:
+    """Return the names of the tools that each server ever had, as the file says.
+
+    Nothing is verified, and no key is needed: good for a hint, and for nothing that is decided.
+    """
+    try:
+        file = msgspec.json.decode(read_private(path), type=_File)
+        bodies = [msgspec.json.decode(signed.body, type=_Body) for signed in file.keys.values()]
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+    seen: dict[str, set[str]] = {}
+    for name, server in ((name, server) for body in bodies for name, server in body.servers.items()):
+        if server.tools:
+            seen.setdefault(name, set()).update(server.tools)
+    return {name: frozenset(tools) for name, tools in seen.items()}
+
+
 class TrustStore:
     """The trust of one installation. `problem` says what is wrong with the file, "" if nothing.
 
@@ -79,6 +101,7 @@ class TrustStore:
         self._seen = _NOWHERE
         self._file = _File()
         self._body = _Body()
+        self.texts = AcceptedTexts(path.parent / "accepted", vault)
         private_dir(path.parent)
         self._refresh()
 
@@ -102,6 +125,12 @@ class TrustStore:
             return PinnedTool(def_hash="", first_seen=0.0)
         return None
 
+    def has_tools(self, server: str) -> bool:
+        """Whether a tool of a server was pinned, or it is not known whether one was."""
+        self._refresh()
+        known = self._body.servers.get(server)
+        return self._body.lost or bool(known and known.tools)
+
     def pin_server(self, name: str, fingerprint: str) -> None:
         """Store how a server is started. A new fingerprint ends the permission to start without asking."""
 
@@ -112,18 +141,24 @@ class TrustStore:
 
         self._change(change)
 
-    def pin_tools(self, server: str, hashes: dict[str, str], *, same: bool = False) -> None:
+    def pin_tools(
+        self, server: str, hashes: dict[str, str], *, same: bool = False, accepted: bool = False
+    ) -> None:
         """Store the definitions of a server's tools; others stay as they are.
 
-        `same`: only the hash method changed, so each keeps its date.
+        `same`: only the hash method changed, so each keeps its date. `accepted`: by the person.
         """
 
         def change(body: _Body) -> None:
             tools = body.servers.setdefault(server, _Server()).tools
             for tool, def_hash in hashes.items():
-                if tool not in tools or tools[tool].def_hash != def_hash:
-                    seen = tools[tool].first_seen if same and tool in tools else time.time()
-                    tools[tool] = PinnedTool(def_hash=def_hash, first_seen=seen)
+                known = tools.get(tool)
+                if known is None or known.def_hash != def_hash:
+                    seen = known.first_seen if same and known is not None else time.time()
+                    by_person = accepted or (same and known is not None and known.accepted)
+                    tools[tool] = PinnedTool(def_hash=def_hash, first_seen=seen, accepted=by_person)
+                elif accepted and not known.accepted:
+                    tools[tool] = msgspec.structs.replace(known, accepted=True)
 
         self._change(change)
 

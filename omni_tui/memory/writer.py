@@ -1,7 +1,6 @@
-"""The thread that owns a session's database: it takes jobs from a queue and commits them in groups.
+"""The thread that owns a session's database.
 
-Urgent jobs are committed at once, with everything in the queue, so that many callers share one flush of
-the disk. Posted events wait up to 50 ms for others.
+It commits all jobs in its queue together, so that many callers share one flush of the disk.
 """
 
 from __future__ import annotations
@@ -21,15 +20,16 @@ from typing import Any, Protocol
 
 import msgspec
 
+from omni_tui.memory.audit_table import AuditChain
 from omni_tui.memory.crypto import SealBroken, Vault
 from omni_tui.memory.private_files import FileLock, private_dir, read_private
+from omni_tui.memory.snapshot import closed_here
 from omni_tui.memory.sqlite import Database, JournalBroken, JournalBusy, Transaction, is_fatal, reason
 from omni_tui.protocol import AnyEvent, encode_record
-from omni_tui.protocol.events import SessionOpened, SessionTitled
+from omni_tui.protocol.events import ModeChanged, ModelChanged, SessionOpened, SessionTagged, SessionTitled
 
 logger = logging.getLogger(__name__)
 
-GROUP_SECONDS = 0.05
 _GROUP_MAX = 1000
 _IDLE_SECONDS = 1.0
 _INFO_SECONDS = 1.0
@@ -37,16 +37,16 @@ _LOCK_WAIT = 0.5
 OPEN_STATES = ("pending", "held", "approved", "dispatching")
 """Call states that are not final."""
 
-JobFuture = asyncio.Future[object]
+JobFuture = asyncio.Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AppendJob:
-    """Events and their change, committed together. `adopted` events keep their times."""
+    """Events and their change, committed together. If `adopted`, those with a time keep it."""
 
     events: tuple[AnyEvent, ...]
     change: Callable[[Transaction], object] | None
-    answer: JobFuture | None
+    answer: JobFuture
     adopted: bool = False
 
 
@@ -82,7 +82,7 @@ class OpenedJournal:
 class JobResult:
     """How one job ended: the value or the exception for its caller."""
 
-    answer: JobFuture | None
+    answer: JobFuture
     value: object = None
     error: BaseException | None = None
 
@@ -107,6 +107,9 @@ class JournalWriter(threading.Thread):
         vault: Vault,
         loop: asyncio.AbstractEventLoop,
         listener: JournalListener,
+        *,
+        draft: bool = False,
+        background: bool = False,
     ) -> None:
         super().__init__(name=f"journal {session[:8]}", daemon=True)
         self._path = path
@@ -114,24 +117,25 @@ class JournalWriter(threading.Thread):
         self._vault = vault
         self._loop = loop
         self._listener = listener
+        self._draft = draft
+        self._background = background
+        self._marked = False
         self._lock = FileLock(path.with_suffix(".lock"))
-        self._jobs: queue.SimpleQueue[JournalJob] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[JournalJob] = queue.SimpleQueue()
+        """Where work for the thread is put."""
         self._held: JournalJob | None = None
         self._database: Database
+        self._audit: AuditChain
         self._head = 0
         self._broken = ""
         self._title = ""
+        self._tags: tuple[str, ...] = ()
         self._renamed = False
-        self._told = 0.0
+        self._summary_at = 0.0
         self._moment = 0.0
-        self._expected = 0
         self._dirty = False
-        self.opened: asyncio.Future[OpenedJournal] = loop.create_future()
-        """The result of opening; or `JournalBusy`, `JournalBroken`, `OSError`."""
-
-    def put(self, job: JournalJob) -> None:
-        """Queue a job."""
-        self._jobs.put(job)
+        self.opened: JobFuture = loop.create_future()
+        """An `OpenedJournal`; or `JournalBusy`, `JournalBroken`, `OSError`."""
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -140,12 +144,12 @@ class JournalWriter(threading.Thread):
         try:
             self._open()
         except Exception as error:
-            self._lock.release(remove=not self._path.exists())
-            self._call(_open_with, self.opened, error)
+            closed_here(self._path)
+            self._lock.release(remove=self._leaves_no_lock())
+            self._answer(JobResult(self.opened, error=error))
             return
-        self._call(
-            _open_with, self.opened, OpenedJournal(self._head, self._database.crashed, self._damage())
-        )
+        opened = OpenedJournal(self._head, self._database.crashed, self._database.damage)
+        self._answer(JobResult(self.opened, opened))
         while not isinstance(job := self._next(), CloseJob):
             try:
                 if isinstance(job, TransactionJob):
@@ -159,44 +163,64 @@ class JournalWriter(threading.Thread):
 
     def _open(self) -> None:
         private_dir(self._path.parent)
+        self._marked = self._path.with_suffix(".lock").exists()
         if not self._lock.acquire(_LOCK_WAIT):
             raise JournalBusy(
                 f"session {self._session} is open in another omni-tui; "
                 "close it there, or start a new session"
             )
-        self._expected = event_count_in_lock(self._path.with_suffix(".lock"), self._session, self._vault)
-        self._database = Database(self._path, self._session, self._vault)
-        self._expected = max(self._expected, self._database.told())
+        expected = event_count_in_lock(self._path.with_suffix(".lock"), self._session, self._vault)
+        self._database = Database(
+            self._path,
+            self._session,
+            self._vault,
+            expected,
+            draft=self._draft,
+            background=self._background,
+        )
+        self._audit = AuditChain(self._database.tx)
         self._head = self._database.head()
         self._moment = self._database.last_moment()
-        self._tell(force=True)
+        self._write_summary(force=True)
 
-    def _damage(self) -> str:
-        """Return what opening found damaged; a lost log shows in the number of events in the lock."""
-        parts = [self._database.damage] if self._database.damage else []
-        if self._head < self._expected:
-            parts.append(
-                f"the last {self._expected - self._head} of {self._expected} saved events are not in the "
-                "file any more"
-            )
-        return ". ".join(parts)
+    def _leaves_no_lock(self) -> bool:
+        """Whether the lock's file goes again after an opening that failed.
+
+        Without it the session was closed, and stays so if nobody asked for it. But one that says how many
+        events there were stays, the more so if the session's file is gone: it tells of the loss.
+        """
+        if self._background and not self._marked:
+            return True
+        try:
+            return not self._path.exists() and not self._path.with_suffix(".lock").stat().st_size
+        except OSError:  # it was not even made
+            return False
 
     def _close(self, job: CloseJob) -> None:
         error: Exception | None = None
         clean = job.clean and not self._broken
+        end = self._audit.end[:2]
         try:
+            if self._draft and not self._broken and not _holds_anything(self._database.tx):
+                end = (0, "")
+                self._database.discard()
+                clean = True
+                return
             clean = clean and not count_open_calls(self._database.tx)
             if self._broken:
-                self._database.abandon()
+                self._database.connection.close()  # the next start finds it as after a crash
             else:
                 self._database.close("clean" if clean else "parked")
-        except sqlite3.Error as failed:
+        except (sqlite3.Error, OSError) as failed:
             clean = False
             error = JournalBroken(
-                f"the session was not closed properly: {reason(failed)}. Nothing saved is lost"
+                f"the session was not closed properly: {reason(failed, self._path.parent)}. "
+                "Nothing saved is lost"
             )
-        self._lock.release(remove=clean)
-        self._call(deliver_results, [JobResult(job.answer, error=error)])
+        finally:
+            closed_here(self._path)
+            self._lock.release(remove=clean or self._database.draft)
+            self._answer(JobResult(job.answer, end, error))
 
     def _next(self) -> JournalJob:
         if self._held is not None:
@@ -204,41 +228,35 @@ class JournalWriter(threading.Thread):
             return job
         if self._dirty:
             try:
-                return self._jobs.get(timeout=_IDLE_SECONDS)
+                return self.jobs.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 self._rest()
-        return self._jobs.get()
+        return self.jobs.get()
 
     def _rest(self) -> None:
         """While idle, shorten the log and update the session's summary."""
         self._dirty = False
         if not self._broken:
-            self._tell(force=True)
+            self._write_summary(force=True)
             try:
                 self._database.checkpoint()
+                self._database.begin_log()
             except sqlite3.Error:
                 # Nothing is lost: what was committed stays in the log.
                 logger.warning("the log of session %s cannot be shortened", self._session, exc_info=True)
 
     def _gather(self, first: AppendJob) -> list[AppendJob]:
-        """Return the jobs to commit together: all in the queue, and more while no caller waits."""
+        """Return the jobs to commit together."""
         batch = [first]
-        urgent = first.answer is not None
-        until = time.monotonic() + GROUP_SECONDS
         while len(batch) < _GROUP_MAX:
             try:
-                job = (
-                    self._jobs.get_nowait()
-                    if urgent
-                    else self._jobs.get(timeout=max(0.0, until - time.monotonic()))
-                )
+                job = self.jobs.get_nowait()
             except queue.Empty:
                 break
             if not isinstance(job, AppendJob):
                 self._held = job
                 break
             batch.append(job)
-            urgent = urgent or job.answer is not None
         return batch
 
     # --- writing --------------------------------------------------------------------------------
@@ -249,11 +267,16 @@ class JournalWriter(threading.Thread):
             return
         written: list[AnyEvent] = []
         settled: list[JobResult] = []
-        run = self._database.connection.execute
         try:
+            if self._database.draft and not all(
+                isinstance(event, SessionOpened) for job in batch for event in job.events
+            ):
+                self._database.keep()
+            run = self._database.connection.execute
             run("BEGIN IMMEDIATE")
             for job in batch:
                 settled.append(self._append(job, written))
+            self._audit.store(self._database.tx)
             run("COMMIT")
         except Exception as error:
             self._break(error)
@@ -263,31 +286,42 @@ class JournalWriter(threading.Thread):
         self._dirty = True
         if self._renamed:
             # A listener may list the sessions as soon as it gets the title; the rest may be a second late.
-            self._tell(force=True)
+            self._write_summary(force=True)
         self._call(self._listener.committed, written, self._head, settled)
-        self._tell()
+        self._write_summary()
 
     def _append(self, job: AppendJob, written: list[AnyEvent]) -> JobResult:
         """Write one job's events and its change, all or nothing; extends `written`."""
         database = self._database
-        before = len(written)
+        before, audited = len(written), self._audit.end
         database.connection.execute("SAVEPOINT job")
         try:
             for event in job.events:
                 seq = self._head + len(written) + 1
                 written.append(self._insert(event, seq, event.ts if job.adopted else 0.0))
             value = job.change(database.tx) if job.change else None
+            self._record(job, written[before:])
         except Exception as error:
             if is_fatal(error) or not database.connection.in_transaction:
                 raise
             del written[before:]
+            self._audit.end = audited
             database.connection.execute("ROLLBACK TO job")
             database.connection.execute("RELEASE job")
-            if job.answer is None:
-                logger.error("events could not be written down", exc_info=error)
             return JobResult(job.answer, error=error)
         database.connection.execute("RELEASE job")
         return JobResult(job.answer, value)
+
+    def _record(self, job: AppendJob, written: list[AnyEvent]) -> None:
+        """Write what the events of a job are in the audit."""
+        if not job.adopted:
+            self._audit.record(self._database.tx, written)
+            return
+        for given, event in zip(job.events, written, strict=True):
+            if given.ts:  # it is in the audit of the session it comes from
+                self._audit.skip(event.seq)
+            else:
+                self._audit.record(self._database.tx, (event,))
 
     def _insert(self, event: AnyEvent, seq: int, happened: float) -> AnyEvent:
         # A clock that is set back must not reverse the order.
@@ -301,6 +335,9 @@ class JournalWriter(threading.Thread):
         )
         if isinstance(event, SessionOpened | SessionTitled):
             self._database.set_meta("title", tx.seal(event.title.encode("utf-8", "replace"), "meta/title"))
+            self._renamed = True
+        if isinstance(event, SessionTagged):
+            self._database.set_meta("tags", tx.seal(json.dumps(event.tags).encode(), "meta/tags"))
             self._renamed = True
         return event
 
@@ -316,20 +353,21 @@ class JournalWriter(threading.Thread):
             else:
                 self._undo()
             failed = JournalBroken(self._broken) if is_fatal(error) else error
-            self._call(deliver_results, [JobResult(job.answer, error=failed)])
+            self._answer(JobResult(job.answer, error=failed))
         else:
-            self._call(deliver_results, [JobResult(job.answer, value)])
+            self._answer(JobResult(job.answer, value))
 
     def _break(self, error: Exception) -> None:
         """Stop writing for good. What was not acknowledged was not done."""
         logger.error("session %s can no longer be written", self._session, exc_info=error)
         self._broken = (
-            f"the session can no longer be saved: {reason(error)}. Nothing more is sent to servers. "
+            f"the session can no longer be saved: {reason(error, self._path.parent)}. "
+            "Nothing more is sent to servers. "
             f"Free space or repair {self._path.parent}, then open the session again"
         )
         self._undo()
         try:
-            self._database.freeze()
+            self._database.connection.execute("PRAGMA query_only=ON").close()
         except sqlite3.Error:
             logger.warning("the database could not be made read-only", exc_info=True)
         self._call(self._listener.broke, self._broken)
@@ -342,27 +380,29 @@ class JournalWriter(threading.Thread):
             logger.warning("a broken transaction could not be rolled back", exc_info=True)
 
     def _refuse(self, batch: list[AppendJob]) -> None:
-        self._call(
-            deliver_results, [JobResult(job.answer, error=JournalBroken(self._broken)) for job in batch]
-        )
+        self._answer(*(JobResult(job.answer, error=JournalBroken(self._broken)) for job in batch))
 
-    # --- telling others -------------------------------------------------------------------------
+    # --- reports -------------------------------------------------------------------------
 
-    def _tell(self, *, force: bool = False) -> None:
+    def _write_summary(self, *, force: bool = False) -> None:
         """Write the session's summary into the lock file, for lists of sessions while this one is open."""
         now = time.monotonic()
-        if not force and now - self._told < _INFO_SECONDS:
+        if self._database.draft:
+            return  # an empty lock file is no session
+        if not force and now - self._summary_at < _INFO_SECONDS:
             return
-        renamed, self._told, self._renamed = self._renamed, now, False
+        renamed, self._summary_at, self._renamed = self._renamed, now, False
         try:
             if renamed or force:
-                self._title = read_title(self._database.tx)
+                self._title, self._tags = read_title(self._database.tx), read_tags(self._database.tx)
             info = {
                 "title": self._title,
+                "tags": self._tags,
                 "created": self._database.created(),
                 "updated": time.time(),
                 "events": self._head,
                 "open_calls": count_open_calls(self._database.tx),
+                "used": self._database.used,
             }
             sealed = self._vault.seal(json.dumps(info).encode(), f"info of {self._session}")
             self._lock.write(f"{os.getpid()}\n{sealed.hex()}\n".encode())
@@ -370,11 +410,21 @@ class JournalWriter(threading.Thread):
             # Only a list of sessions is out of date; callers of `commit` must still get their answers.
             logger.warning("the summary of session %s cannot be written", self._session, exc_info=True)
 
+    def _answer(self, *settled: JobResult) -> None:
+        self._call(deliver_results, settled)
+
     def _call(self, function: Callable[..., None], *args: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
             logger.debug("the loop ended before the journal")
+
+
+def _holds_anything(tx: Transaction) -> bool:
+    """Whether a session holds more than how it was set."""
+    settings = [str(kind.__struct_config__.tag) for kind in (SessionOpened, ModeChanged, ModelChanged)]
+    found = tx.execute("SELECT 1 FROM events WHERE type NOT IN (?, ?, ?) LIMIT 1", settings).fetchone()
+    return found is not None
 
 
 def read_title(tx: Transaction) -> str:
@@ -386,6 +436,15 @@ def read_title(tx: Transaction) -> str:
         return ""
 
 
+def read_tags(tx: Transaction) -> tuple[str, ...]:
+    """Return the session's tags, none if it has none or they are damaged."""
+    found = tx.execute("SELECT value FROM meta WHERE name = 'tags'").fetchone()
+    try:
+        return tuple(map(str, json.loads(tx.open(found[0], "meta/tags")))) if found else ()
+    except (SealBroken, ValueError, TypeError):
+        return ()
+
+
 def count_open_calls(tx: Transaction) -> int:
     """Return how many calls are not in a final state."""
     marks = ", ".join("?" * len(OPEN_STATES))
@@ -394,13 +453,16 @@ def count_open_calls(tx: Transaction) -> int:
 
 
 def read_lock_info(path: Path, session: str, vault: Vault) -> dict[str, Any]:
-    """Return the summary in a session's lock file: `title`, `created`, `updated`, `events`, `open_calls`.
+    """Return the summary in a session's lock file.
+
+    It has `title`, `tags`, `created`, `updated`, `events`, `open_calls`, and `used`, which tells the order
+    of use.
 
     Raises `OSError`, `SealBroken`, `ValueError`, `IndexError` if it cannot be read.
     """
     sealed = bytes.fromhex(read_private(path).split(b"\n")[1].decode())
-    told: dict[str, Any] = json.loads(vault.unseal(sealed, f"info of {session}"))
-    return told
+    info: dict[str, Any] = json.loads(vault.unseal(sealed, f"info of {session}"))
+    return info
 
 
 def event_count_in_lock(path: Path, session: str, vault: Vault) -> int:
@@ -411,19 +473,10 @@ def event_count_in_lock(path: Path, session: str, vault: Vault) -> int:
         return 0
 
 
-def _open_with(answer: asyncio.Future[OpenedJournal], value: OpenedJournal | Exception) -> None:
-    if answer.done():
-        return
-    if isinstance(value, Exception):
-        answer.set_exception(value)
-    else:
-        answer.set_result(value)
-
-
 def deliver_results(settled: Sequence[JobResult]) -> None:
     """Give every caller its answer."""
     for each in settled:
-        if each.answer is None or each.answer.done():
+        if each.answer.done():
             continue
         if each.error is not None:
             each.answer.set_exception(each.error)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
-from omni_tui.models.message_history import history_from
 from omni_tui.models.model_discovery import ModelSuggestion, suggest_all
-from omni_tui.models.quirks import QuirkStore
-from omni_tui.models.tool_calling_mode import ToolModeModel, ToolModeStore
+from omni_tui.models.quirks import ModelMemory
+from omni_tui.models.tool_calling_mode import ToolModeModel
 
 __all__ = [
     "Model",
@@ -17,8 +16,6 @@ __all__ = [
     "ModelSpec",
     "ModelSuggestion",
     "ToolModeModel",
-    "ToolModeStore",
-    "history_from",
     "make_model",
     "suggest_all",
 ]
@@ -31,17 +28,16 @@ def make_model(
     spec: ModelSpec | str,
     *,
     environ: Mapping[str, str],
-    memory: ToolModeStore | None = None,
+    memory: ModelMemory | None = None,
     on_text: Callable[[str, str], None] | None = None,
-    known: QuirkStore | None = None,
     on_refused: Callable[[str, str, str], None] | None = None,
 ) -> Model:
     """Return a model: "" and "offline" are the built-in rules, "tiny" is the optional small local model,
     any other name is LiteLLM's.
 
-    The key of `spec` wins over `environ`. `memory` stores the tool-calling mode that works, `known` the
-    other quirks. `on_text` gets the model's name and why it switched to text mode; `on_refused` gets the
-    model, the tool and the reason for each tool that the provider refuses. Loads nothing, sends nothing.
+    The key of `spec` wins over `environ`. `memory` stores what the model turns out to need. `on_text` gets
+    the model's name and why it switched to text mode; `on_refused` gets the model, the tool and the reason
+    for each tool that the provider refuses. Loads nothing, sends nothing.
     """
     if isinstance(spec, str):
         spec = ModelSpec(spec)
@@ -63,6 +59,5 @@ def make_model(
 
     if not spec.spare_key:
         environ = {name: value for name, value in environ.items() if name != "LLM_API_KEY"}
-    model = LiteLLMModel(spec, environ=environ, known=known, on_refused=on_refused)
-    key = f"{model.name} at {spec.api_base}" if spec.api_base else model.name
-    return ToolModeModel(model, spec.tools, memory, key=key, on_text=on_text)
+    model = LiteLLMModel(spec, environ=environ, memory=memory, on_refused=on_refused)
+    return ToolModeModel(model, spec.tools, memory, key=model.key, on_text=on_text)

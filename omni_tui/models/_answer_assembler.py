@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from omni_tui.models._provider_streams import CallFragments, as_text, parts_of
 from omni_tui.models.base import UNFINISHED, FinishReason, Message, ToolCall, ToolSpec
@@ -60,12 +60,12 @@ class ThinkingSplitter:
                     return SplitAnswer(thought, "")
                 continue
             begins = self._begins()
-            if begins == "answer":
-                self._answers = True
-                held, self._held = self._held, ""
+            if begins != "thinking":
+                held = ""
+                if begins == "answer":
+                    self._answers = True
+                    held, self._held = self._held, ""
                 return SplitAnswer(thought, held)
-            if begins == "":
-                return SplitAnswer(thought, "")
 
     def rest(self) -> SplitAnswer:
         """Return the text that was held back, at the end."""
@@ -95,15 +95,10 @@ class ThinkingSplitter:
             thought = self._held[:at]
             self._held, self._closing = self._held[at + len(self._closing) :].lstrip(), ""
             return thought, True
-        keep = next(
-            (
-                size
-                for size in range(min(len(self._closing) - 1, len(self._held)), 0, -1)
-                if self._closing.lower().startswith(self._held[-size:].lower())
-            ),
-            0,
-        )
-        thought, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        held, closing = self._held, self._closing.lower()
+        sizes = range(min(len(closing) - 1, len(held)), 0, -1)
+        keep = next((size for size in sizes if closing.startswith(held[-size:].lower())), 0)
+        thought, self._held = held[: len(held) - keep], held[len(held) - keep :]
         self._before = thought[-1:] or self._before
         return thought, False
 
@@ -233,15 +228,6 @@ _FINISH: dict[str, FinishReason] = {
 }
 
 
-class ChunkDelta(Protocol):
-    """The fields of a chunk's delta. Each may be missing."""
-
-    content: str | list[Any] | None
-    reasoning_content: str | None
-    thinking_blocks: list[dict[str, Any]] | None
-    tool_calls: list[Any] | None
-
-
 class AnswerAssembler:
     """Assembles an answer, chunk by chunk. `names` are those of the request's tools."""
 
@@ -252,8 +238,8 @@ class AnswerAssembler:
         self._thinking: list[dict[str, Any]] = []
         self.began = False
 
-    def add(self, delta: ChunkDelta) -> tuple[str, str]:
-        """Take one delta; return its new thought and text."""
+    def add(self, delta: Any) -> tuple[str, str]:
+        """Take one delta of LiteLLM; return its new thought and text."""
         said, thought = parts_of(getattr(delta, "content", None))
         thought += getattr(delta, "reasoning_content", None) or ""
         text = ""
@@ -261,14 +247,17 @@ class AnswerAssembler:
             self._text.append(said)
             more, text = self._tags.add(said)
             thought += more
-        fragments = getattr(delta, "tool_calls", None)
-        if fragments:
-            for fragment in fragments:
-                self._fragment(fragment)
-        blocks = getattr(delta, "thinking_blocks", None)
-        if blocks:
-            for block in blocks:
-                self._block(dict(block))
+        fragments = getattr(delta, "tool_calls", None) or ()
+        for fragment in fragments:
+            function = getattr(fragment, "function", None)
+            self._fragments.add(
+                getattr(fragment, "index", None),
+                getattr(fragment, "id", None) or "",
+                getattr(function, "name", None) or "",
+                as_text(getattr(function, "arguments", None)),
+            )
+        for block in getattr(delta, "thinking_blocks", None) or ():
+            self._block(dict(block))
         if said or thought or fragments:
             self.began = True
         return thought, text
@@ -302,15 +291,6 @@ class AnswerAssembler:
         """Return thinking that looked like the answer until a closing tag came."""
         return "" if self._tags.thought else split_thinking("".join(self._text)).thought
 
-    def _fragment(self, fragment: Any) -> None:
-        function = getattr(fragment, "function", None)
-        self._fragments.add(
-            getattr(fragment, "index", None),
-            getattr(fragment, "id", None) or "",
-            getattr(function, "name", None) or "",
-            as_text(getattr(function, "arguments", None)),
-        )
-
     def _block(self, block: dict[str, Any]) -> None:
         """Join fragments of thinking. A signature ends a block; a redacted one comes whole."""
         last = self._thinking[-1] if self._thinking else None
@@ -323,12 +303,7 @@ class AnswerAssembler:
                 last[key] = (last.get(key) or "") + block[key]
 
 
-def finish_of(reason: str | None) -> FinishReason:
-    """Return a provider's finish reason as a `FinishReason`."""
-    return _FINISH.get((reason or "").lower(), "stop")
-
-
-def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
+def _holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
     """Whether every call of a message is complete: a name, an object, and all required arguments."""
     for call in message.calls:
         arguments = arguments_of(call)
@@ -363,11 +338,10 @@ def judge(collector: AnswerAssembler, end: StreamEnd, tools: Mapping[str, ToolSp
     With another reason than "tool_calls", the calls must be complete in themselves; with a reason that
     means the answer was cut short, no call is complete.
     """
-    finish = finish_of(end.reason)
+    finish = _FINISH.get(end.reason.lower(), "stop")
     message = collector.message(whole=end.whole and finish not in UNFINISHED)
     if not message.calls:
         return JudgedMessage(message, finish, end.whole)
     complete = end.surely and finish not in UNFINISHED
-    if finish != "tool_calls" and not holds_together(message, tools):
-        complete = False
+    complete = complete and (finish == "tool_calls" or _holds_together(message, tools))
     return JudgedMessage(message, "tool_calls" if finish == "stop" else finish, complete)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from omni_tui.models.base import ToolSpec
@@ -16,12 +17,31 @@ from omni_tui.models.tool_search import STOP_WORDS, stem, word_set, words
 
 Schema = Mapping[str, Any]
 
-_DESTROYS = frozenset(map(stem, ("delete", "remove", "drop", "erase", "kill", "purge", "destroy", "wipe")))
-_LOW = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
+_DESTROYS = frozenset(map(stem, ("delete", "remove", "drop", "erase", "kill", "purge")))
+_UNITS = tuple(
+    [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ]
 )
-_UNITS = tuple(_LOW.split())
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _WORDED = {word: value for value, word in enumerate(_UNITS)} | {
     word: 20 + 10 * at for at, word in enumerate(_TENS)
@@ -93,18 +113,7 @@ def kind_of(schema: Schema) -> str:
 
 def is_destructive(name: str) -> bool:
     """Whether a tool's name says that it is destructive."""
-    return not {
-        "delet",
-        "delete",
-        "remove",
-        "remov",
-        "drop",
-        "eras",
-        "erase",
-        "kill",
-        "purg",
-        "purge",
-    }.isdisjoint(words(name))
+    return not _DESTROYS.isdisjoint(words(name))
 
 
 def read_numbers(text: str) -> list[NumberInText]:
@@ -150,6 +159,7 @@ _PATH = re.compile(
 )
 _JOINED = re.compile(r"\S*\w[-/]\w\S*|\S+=\S+")
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+_NO_NAMES = STOP_WORDS | {"please", "says", "say"}
 _ASKING = word_set("show get find check fetch tell giv look see")
 _EDGE = " \t\n.,;:!?"
 
@@ -163,6 +173,10 @@ class FilledArguments:
     missing: list[str] = field(default_factory=list)
 
 
+_MOST = 200
+"""Properties, allowed values and characters of a name that are looked for, each in a search of the text."""
+
+
 class _Reader:
     """Reads one clause for one tool; each word is used once."""
 
@@ -174,7 +188,9 @@ class _Reader:
         self.filled = FilledArguments()
         properties = tool.parameters.get("properties")
         self.properties: dict[str, Schema] = {
-            key: plain(value) for key, value in (properties or {}).items() if isinstance(value, dict)
+            key: plain(value)
+            for key, value in islice((properties or {}).items(), _MOST)
+            if isinstance(value, dict) and len(key) <= _MOST
         }
         required = tool.parameters.get("required")
         self.required = [key for key in required or [] if key in self.properties]
@@ -183,6 +199,9 @@ class _Reader:
     def put(self, key: str, value: Any, source: str, start: int = 0, end: int = 0) -> None:
         self.filled.values[key] = value
         self.filled.sources.append(f"{key} = {json.dumps(value, ensure_ascii=False)} ({source})")
+        self.use(start, end)
+
+    def use(self, start: int, end: int) -> None:
         self.used[start:end] = [True] * (end - start)
 
     def open(self, *kinds: str) -> list[str]:
@@ -218,7 +237,7 @@ class _Reader:
             options = schema.get("enum")
             if key in self.filled.values or not isinstance(options, list):
                 continue
-            for option in options:
+            for option in options[:_MOST]:
                 found = re.search(rf"\b{re.escape(str(option))}\b", self.text, re.IGNORECASE)
                 if found and self.free(*found.span()):
                     self.put(key, option, "one of the allowed values", *found.span())
@@ -248,17 +267,17 @@ class _Reader:
             if kind_of(plain(self.properties[key].get("items") or {})) in ("number", "integer") and found:
                 self.put(key, [n.value for n in found], "the numbers")
                 for number in found:
-                    self.used[number.start : number.end] = [True] * (number.end - number.start)
+                    self.use(number.start, number.end)
                 found.clear()
 
     def _beside_their_name(self, found: list[NumberInText]) -> None:
         for key in self.open("number", "integer"):
             name = re.escape(key.removesuffix("_s").removesuffix("_ms").replace("_", " "))
             for number in found:
-                before = self.text[: number.start]
-                if re.search(rf"\b{name}\s+(?:of |is |to )?$", before, re.IGNORECASE) and fits(
-                    number.value, self.properties[key]
-                ):
+                named = re.search(
+                    rf"\b{name}\s+(?:of |is |to )?$", self.text[: number.start], re.IGNORECASE
+                )
+                if named and fits(number.value, self.properties[key]):
                     self._take(key, number, found, "it stands behind the name")
                     break
 
@@ -308,13 +327,13 @@ class _Reader:
             keys = self.open("string")
             if not keys:
                 return
-            content = [key for key in keys if not _CONTENT_KEYS.isdisjoint(_key_words(key))]
-            names = [key for key in keys if not _NAME_KEYS.isdisjoint(_key_words(key))]
+            content, names = self._of(_CONTENT_KEYS), self._of(_NAME_KEYS)
             said = bool(re.search(_SAYING.pattern + r"$", self.text[: found.start()], re.IGNORECASE))
-            if (said or len(quotes) == 1) and content and not (named and named.end() == found.start()):
+            key = keys[0]
+            if named and named.end() == found.start():
+                key = names[0] if names else key
+            elif content and (said or len(quotes) == 1):
                 key = content[0]
-            else:
-                key = names[0] if named and named.end() == found.start() and names else keys[0]
             self.put(key, value, "the quoted words", *found.span())
 
     def _said(self) -> None:
@@ -328,7 +347,7 @@ class _Reader:
 
     def _named(self) -> None:
         """`the note shopping`, `a note called shopping`, `my shopping note`."""
-        nouns = {word for word in words(self.tool.name.rpartition("__")[2])}
+        nouns = set(words(self.tool.name.rpartition("__")[2]))
         for key in self._of(_NAME_KEYS):
             called = _CALLED.search(self.text)
             at = called.end() if called else self._behind_noun(nouns)
@@ -357,19 +376,10 @@ class _Reader:
         """Return the unused words from `start`, up to punctuation or a word that begins something else."""
         end = start
         for found in re.finditer(r"\s*([\w'’-]+|\S)", self.text[start:]):
-            word = found.group(1)
-            at = start + found.end()
-            if (
-                not word[0].isalnum()
-                or word.lower() in STOP_WORDS
-                or any(self.used[start + found.start() : at])
-            ):
+            word, at = found.group(1), start + found.end()
+            if not word[0].isalnum() or word.lower() in _NO_NAMES:
                 break
-            if _SAYING.match(self.text, start + found.start(1)) or word.lower() in (
-                "please",
-                "says",
-                "say",
-            ):
+            if not self.free(end, at) or _SAYING.match(self.text, start + found.start(1)):
                 break
             end = at
         return self.text[start:end].strip(_EDGE), end
@@ -384,25 +394,17 @@ class _Reader:
 
     def _lists(self) -> None:
         for key in self.open("array"):
-            if (
-                key not in self.required
-                or kind_of(plain(self.properties[key].get("items") or {})) != "string"
-            ):
-                continue
-            rest = self.rest()
-            parts = [part.strip(_EDGE) for part in re.split(r",|\band\b", rest) if part.strip(_EDGE)]
-            if parts:
-                self.put(key, parts, "the words that are left")
+            items = plain(self.properties[key].get("items") or {})
+            if key in self.required and kind_of(items) == "string":
+                parts = [part.strip(_EDGE) for part in re.split(r",|\band\b", self.rest())]
+                if parts := [part for part in parts if part]:
+                    self.put(key, parts, "the words that are left")
 
     def _rest(self) -> None:
-        keys = [
-            key
-            for key in self.open("string")
-            if key in self.required and "enum" not in self.properties[key]
-        ]
+        open_, rest = self.open("string"), self.rest()
+        keys = [key for key in open_ if key in self.required and "enum" not in self.properties[key]]
         if len(keys) > 1:
             keys = [key for key in keys if not _CONTENT_KEYS.isdisjoint(_key_words(key))]
-        rest = self.rest()
         if keys and rest:
             self.put(keys[0], rest, "the words that are left", 0, len(self.text))
 
@@ -425,17 +427,13 @@ class _Reader:
     def _derived_name(self) -> None:
         """Derive the name of a new thing from its text; the person sees it before it is sent."""
         content = next((k for k in self.filled.values if not _CONTENT_KEYS.isdisjoint(_key_words(k))), None)
+        if not content or self.tool.read_only or is_destructive(self.tool.name):
+            return
+        text = str(self.filled.values[content])
+        slug = "-".join(re.findall(r"[A-Za-z0-9]+", text)[:3]).lower()
         for key in self._of(_NAME_KEYS):
-            if (
-                key in self.required
-                and content
-                and not self.tool.read_only
-                and not is_destructive(self.tool.name)
-            ):
-                text = str(self.filled.values[content])
-                slug = "-".join(re.findall(r"[A-Za-z0-9]+", text)[:3]).lower()
-                if slug:
-                    self.put(key, slug, "no name was given, so it is made from the text")
+            if slug and key in self.required:
+                self.put(key, slug, "no name was given, so it is made from the text")
 
 
 def fill(

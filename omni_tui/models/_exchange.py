@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from omni_tui.models._provider_streams import AnswerReader
+from omni_tui.models._provider_streams import AnswerReader, TokenCounts
 
 _MOST_WORDS = 64 * 1024
 _ABOUT_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
@@ -34,6 +34,11 @@ class HttpExchange:
     def refused(self) -> bool:
         """Whether the server answered with an error."""
         return self.status is not None and self.status >= 400
+
+    @property
+    def counts(self) -> TokenCounts:
+        """The tokens as the provider counted them."""
+        return self.reader.counts if self.reader is not None else TokenCounts()
 
     async def watch(self, response: httpx.Response, *, streamed: bool) -> httpx.Response:
         """Take a response; return the one that the library gets instead."""

@@ -16,35 +16,29 @@ INTERVAL_S = 1 / 60
 """The reader is woken at most this often; nothing is drawn more often."""
 
 
-class _Ended:
-    """Marks the end of the worker's items."""
-
-
-ENDED = _Ended()
-
-
 class Pipe:
-    """One stream's parts. `put` may be called from any thread, `take` from the loop."""
+    """One stream's parts. `put` may be called from any thread, `take` from the loop.
+
+    None marks the end of the worker's items.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._items: deque[ModelEvent | ModelError | _Ended] = deque()
+        self._items: deque[ModelEvent | ModelError | None] = deque()
         self._lock = threading.Lock()
         self._ready = asyncio.Event()
-        self._told = False
+        self._waking = False
         self._woken = -INTERVAL_S
         self._reminded = False
         self.asked = False
         """Whether the request was sent: then there is a connection to close."""
 
-    def put(self, item: ModelEvent | ModelError | _Ended) -> None:
+    def put(self, item: ModelEvent | ModelError | None) -> None:
         """Add an item, from any thread. Text that follows text closely is delivered a moment later."""
         with self._lock:
             self._items.append(item)
-            if self._told or (isinstance(item, TextPart | ThoughtPart) and self._later()):
-                return
-            self._told, self._woken = True, time.monotonic()
-        self._wake()
+            if not self._waking and not (isinstance(item, TextPart | ThoughtPart) and self._later()):
+                self._wake()
 
     def _later(self) -> bool:
         """Whether the reader was woken just now and the caller's loop will wake it again in time."""
@@ -61,12 +55,11 @@ class Pipe:
     def _remind(self) -> None:
         with self._lock:
             self._reminded = False
-            if self._told or not self._items:
-                return
-            self._told, self._woken = True, time.monotonic()
-        self._wake()
+            if self._items and not self._waking:
+                self._wake()
 
     def _wake(self) -> None:
+        self._waking, self._woken = True, time.monotonic()
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:
@@ -84,12 +77,12 @@ class Pipe:
         with self._lock:
             items = list(self._items)
             self._items.clear()
-            self._told = False
+            self._waking = False
             self._ready.clear()
         return _joined(items)
 
 
-def _joined(items: list[ModelEvent | ModelError | _Ended]) -> list[ModelEvent | ModelError]:
+def _joined(items: list[ModelEvent | ModelError | None]) -> list[ModelEvent | ModelError]:
     out: list[ModelEvent | ModelError] = []
     for item in items:
         last = out[-1] if out else None
@@ -97,7 +90,7 @@ def _joined(items: list[ModelEvent | ModelError | _Ended]) -> list[ModelEvent | 
             out[-1] = TextPart(last.text + item.text)
         elif isinstance(item, ThoughtPart) and isinstance(last, ThoughtPart):
             out[-1] = ThoughtPart(last.text + item.text)
-        elif not isinstance(item, _Ended):
+        elif item is not None:
             out.append(item)
         elif not any(isinstance(each, Reply | ModelError) for each in out):
             out.append(ModelError("cut", "the answer ended before it was finished", todo="send again"))

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.message_history import arguments_of, plain_arguments
+from omni_tui.models.message_history import arguments_of, plain_arguments, read_json
 
 
 @dataclass(slots=True)
@@ -76,11 +76,7 @@ class CallFragments:
     def add(self, index: int | None, ident: str, name: str, arguments: str) -> StreamedCall:
         """Add a fragment; return the call it belongs to."""
         call = self._found(index, ident, bool(name), bool(arguments))
-        if call is not None and name and self._begins(call, ident, name, arguments):
-            call = None
-        if call is not None and not name and not arguments and self._follows(call, ident):
-            call = None
-        if call is None:
+        if call is None or self._is_next(call, ident, name, arguments):
             call = self._open(index)
         if index is not None:
             self._by_index[index] = call
@@ -104,22 +100,24 @@ class CallFragments:
 
     def _open(self, index: int | None) -> StreamedCall:
         used = {call.slot for call in self.calls}
-        slot = (
-            index if index is not None and index >= 0 and index not in used else max(used, default=-1) + 1
-        )
-        call = StreamedCall(slot)
+        is_free = index is not None and index >= 0 and index not in used
+        call = StreamedCall(index if index is not None and is_free else max(used, default=-1) + 1)
         self.calls.append(call)
         return call
 
-    def _begins(self, call: StreamedCall, ident: str, name: str, arguments: str) -> bool:
-        """Whether a fragment with a name begins another call."""
+    def _is_next(self, call: StreamedCall, ident: str, name: str, arguments: str) -> bool:
+        """Whether a fragment begins another call than the one it seems to belong to."""
         if not call.name:
             return False
+        if not name:
+            # One with only an id: the name comes later.
+            fresh = bool(ident and call.id) and ident not in self._by_id
+            return fresh and not arguments and call.is_whole()
         if ident and call.id:
             if ident == call.id:
                 return False
-            goes_on = bool(call.pieces) and not call.is_whole() and not arguments.lstrip().startswith("{")
-            return not (name == call.name and goes_on)
+            continues = bool(call.pieces) and not call.is_whole() and not arguments.lstrip().startswith("{")
+            return not (name == call.name and continues)
         if call.name not in self._names and self._completes(call.name, name):
             return False
         if call.is_whole():
@@ -130,12 +128,7 @@ class CallFragments:
             return name != call.name
         return name != call.name and not self._continues(call.name, name)
 
-    def _follows(self, call: StreamedCall, ident: str) -> bool:
-        """Whether a fragment with only an id begins another call, whose name comes later."""
-        return bool(ident and call.id and call.name) and ident not in self._by_id and call.is_whole()
-
     def _continues(self, first: str, piece: str) -> bool:
-        """Whether `piece` continues a name."""
         if piece in self._names and (first in self._names or not self._is_start(first + piece)):
             return not first or (piece.startswith(first) and first not in self._names)
         return self._is_start(first + piece) or not (first in self._names or piece in self._names)
@@ -171,12 +164,10 @@ _BROKEN_REASONS = frozenset(
     {"error", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"}
     | {"UNEXPECTED_TOOL_CALL", "MALFORMED_RESPONSE", "TOO_MANY_TOOL_CALLS"}
 )
-_ANTHROPIC_STATUS = {
+_STATUS = {
     "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402,
     "permission_error": 403, "not_found_error": 404, "request_too_large": 413,
     "rate_limit_error": 429, "api_error": 500, "timeout_error": 504, "overloaded_error": 529,
-}  # fmt: skip
-_WORD_STATUS = {
     "rate_limit_exceeded": 429, "insufficient_quota": 402, "server_error": 500, "overloaded": 529,
     "context_length_exceeded": 400, "exceed_context_size_error": 400, "invalid_api_key": 401,
     "unavailable": 503, "resource_exhausted": 429, "internal": 500, "invalid_argument": 400,
@@ -214,7 +205,7 @@ class AnswerReader:
         self.wire: ProviderProtocol = ""
         self.finish = ""
         self.problem: StreamProblem | None = None
-        self.told = TokenCounts()
+        self.counts = TokenCounts()
         self.began = False
         self._seen = False
         self.done = False
@@ -258,7 +249,7 @@ class AnswerReader:
         if not self._mode:
             self._decide(ended=False)
         if self._mode == "text" and len(self._held) > _MOST_TEXT:
-            self._is_text()
+            self.problem = StreamProblem("page", _quoted(self._held))
         elif len(self._held) + self._gathered > LONGEST_PIECE:
             self.problem = StreamProblem("large")
         return b"" if self.problem is not None else b"".join(self._read())
@@ -326,7 +317,7 @@ class AnswerReader:
         elif key == b"event":
             self._event = value.decode(errors="replace").strip()
         elif key not in (b"", b"id", b"retry"):
-            self._words = self._words or line.decode(errors="replace")[:_QUOTED]
+            self._words = self._words or _quoted(line)
 
     def _dispatch(self) -> Iterator[bytes]:
         data, self._data, self._gathered = self._data, [], 0
@@ -335,11 +326,9 @@ class AnswerReader:
             return
         self._named = event
         whole = b"\n".join(data).strip()
-        if _json(whole) is None and len(data) > 1 and all(_is_event(each) for each in data):
-            for each in data:
-                yield from self._one(each.strip(), event)
-        else:
-            yield from self._one(whole, event)
+        apart = len(data) > 1 and read_json(whole) is None and all(_is_event(each) for each in data)
+        for each in data if apart else [whole]:
+            yield from self._one(each.strip(), event)
 
     def _one(self, data: bytes, event: str = "") -> Iterator[bytes]:
         if self.problem is not None:
@@ -349,18 +338,18 @@ class AnswerReader:
             yield from self._closing()
             yield b"data: [DONE]\n\n" if self.wire in ("", "openai") else b""
             return
-        value = _json(data)
+        value = read_json(data)
         if isinstance(value, list):
             for each in value:
                 yield from self._object(each)
         elif isinstance(value, dict):
             yield from self._object(value)
         elif data[:1] in b"{[" and data:
-            self.problem = StreamProblem("broken", data.decode(errors="replace")[:_QUOTED])
+            self.problem = StreamProblem("broken", _quoted(data))
         elif data:
-            self._words = self._words or data.decode(errors="replace")[:_QUOTED]
+            self._words = self._words or _quoted(data)
         if event == "error" and self.problem is None and not isinstance(value, dict):
-            self.problem = StreamProblem("error", data.decode(errors="replace")[:_QUOTED])
+            self.problem = StreamProblem("error", _quoted(data))
 
     def _json_lines(self) -> Iterator[bytes]:
         """Take the lines of JSON; if the first is not JSON, everything is one body."""
@@ -370,7 +359,7 @@ class AnswerReader:
                 self._scanned = len(self._held)
                 return
             line = bytes(self._held[:end]).strip()
-            if line and line != b"[DONE]" and _json(line) is None and not self._seen:
+            if line and line != b"[DONE]" and read_json(line) is None and not self._seen:
                 self._mode = "body"
                 return
             del self._held[: end + 1]
@@ -389,36 +378,27 @@ class AnswerReader:
             if self._data and not all(_is_event(each) for each in self._data):
                 self._data = []
             yield from self._dispatch()
-        elif (
-            self._mode in ("lines", "body") and held and (self._protocol is None or _json(held) is not None)
-        ):
-            yield from self._body(held)
         elif self._mode == "text":
-            self._is_text(held)
+            self.problem = StreamProblem("page", _quoted(held))
+        elif self._mode and held and (self._protocol is None or read_json(held) is not None):
+            yield from self._body(held)
         if self.problem is None:
             yield from self._closing()
         if self.problem is None and self._protocol is None and not self.finished:
-            self.problem = StreamProblem("page", self._words) if self._words else self._nothing()
-
-    def _is_text(self, held: bytes = b"") -> None:
-        self.problem = StreamProblem("page", (held or bytes(self._held)).decode(errors="replace")[:_QUOTED])
-
-    def _nothing(self) -> StreamProblem | None:
-        return None if self._seen else StreamProblem("empty")
+            if self._words:
+                self.problem = StreamProblem("page", self._words)
+            elif not self._seen:
+                self.problem = StreamProblem("empty")
 
     def _body(self, body: bytes) -> Iterator[bytes]:
-        value = _json(body)
-        if (
-            value is None
-            and b"\n" in body
-            and all(_is_event(each) for each in body.splitlines() if each.strip())
-        ):
-            for line in body.splitlines():
-                yield from self._one(line.strip())
-        elif value is None:
-            self.problem = StreamProblem("broken", body.decode(errors="replace")[:_QUOTED])
-        else:
+        lines = [line.strip() for line in body.splitlines() if line.strip()]
+        if read_json(body) is not None:
             yield from self._one(body)
+        elif len(lines) > 1 and all(_is_event(line) for line in lines):
+            for line in lines:
+                yield from self._one(line)
+        else:
+            self.problem = StreamProblem("broken", _quoted(body))
 
     # --- objects --------------------------------------------------------------------------------
 
@@ -463,15 +443,12 @@ class AnswerReader:
         return named + b"data: " + text + b"\n\n"
 
 
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
+def _quoted(data: bytes | bytearray) -> str:
+    return data.decode(errors="replace")[:_QUOTED]
 
 
 def _is_event(data: bytes) -> bool:
-    return data.strip() == b"[DONE]" or isinstance(_json(data), dict | list)
+    return data.strip() == b"[DONE]" or isinstance(read_json(data), dict | list)
 
 
 # --- errors that come as an answer --------------------------------------------------------------
@@ -518,8 +495,8 @@ def _status_of(found: Any) -> int | None:
             return value
     for key in ("code", "type", "status"):
         word = str(found.get(key, "")).lower()
-        if status := _ANTHROPIC_STATUS.get(word) or _WORD_STATUS.get(word):
-            return status
+        if word in _STATUS:
+            return _STATUS[word]
     return None
 
 
@@ -530,17 +507,27 @@ def _number(value: Any) -> int | None:
 # --- OpenAI's chat -------------------------------------------------------------------------------
 
 
-class _OpenAI:
+class _Protocol:
+    """Rewrites the objects of one protocol."""
+
+    def __init__(self, reader: AnswerReader) -> None:
+        self._reader = reader
+
+    def end(self) -> Iterator[Object]:
+        return iter(())
+
+
+class _OpenAI(_Protocol):
     """Chunks of a chat completion, or a whole completion."""
 
     def __init__(self, reader: AnswerReader, names: Collection[str]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._fragments = CallFragments(names)
         self._finish: Object | None = None
 
     def read(self, value: Object) -> Iterator[Object]:
         usage = self._usage(value.get("usage"))
-        base = {**{key: value[key] for key in value if key not in ("choices", "usage", "object")}}
+        base = {key: value[key] for key in value if key not in ("choices", "usage", "object")}
         base["object"] = "chat.completion.chunk"
         for key, default in (("id", "none"), ("created", 0), ("model", "none")):
             if base.get(key) is None:
@@ -578,7 +565,7 @@ class _OpenAI:
             return None
         details = usage.get("prompt_tokens_details")
         told.cached = _number(details.get("cached_tokens")) if isinstance(details, dict) else None
-        self._reader.told = told
+        self._reader.counts = told
         kept = {key: each for key, each in usage.items() if each is not None}
         sent, got = told.input or 0, told.output or 0
         return {**kept, "prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got}
@@ -643,7 +630,6 @@ _KEPT = ("extra_content", "provider_specific_fields", "thought_signature")
 
 
 def _first(choices: Any) -> Object | None:
-    """Return the first choice."""
     found = [each for each in choices if isinstance(each, dict)] if isinstance(choices, list) else []
     return next((each for each in found if each.get("index") in (0, None)), found[0] if found else None)
 
@@ -683,11 +669,11 @@ class _Block:
     waiting: list[Object] = field(default_factory=list)
 
 
-class _Anthropic:
+class _Anthropic(_Protocol):
     """Events of a message. Parallel blocks are passed on one after the other, as LiteLLM needs them."""
 
     def __init__(self, reader: AnswerReader) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._blocks: list[_Block] = []
         self._opened = -1
 
@@ -715,10 +701,8 @@ class _Anthropic:
 
     def end(self) -> Iterator[Object]:
         while self._blocks:
-            block = self._blocks[0]
-            yield from self._stop(block)
-            self._blocks.pop(0)
-            yield from self._next()
+            self._blocks[0].stopped = True
+            yield from self._flushed(self._blocks[0])
 
     def _start(self, value: Object) -> Iterator[Object]:
         start = value.get("content_block")
@@ -748,12 +732,7 @@ class _Anthropic:
             kind = str(delta.get("type", "")).removesuffix("_delta") if isinstance(delta, dict) else ""
             if kind not in ("text", "thinking"):
                 return
-            start = {
-                "type": "content_block_start",
-                "index": index,
-                "content_block": {"type": kind, kind: ""},
-            }
-            yield from self._start(start)
+            yield from self._start({"index": index, "content_block": {"type": kind, kind: ""}})
             block = self._blocks[-1]
         if value["type"] == "content_block_stop":
             block.stopped = True
@@ -769,37 +748,29 @@ class _Anthropic:
     def _flushed(self, block: _Block) -> Iterator[Object]:
         waiting, block.waiting = block.waiting, []
         yield from waiting
-        if block.stopped:
-            yield from self._stop(block)
-            self._blocks.pop(0)
-            yield from self._next()
-
-    def _next(self) -> Iterator[Object]:
-        if self._blocks:
-            yield from self._flushed(self._blocks[0])
-
-    def _stop(self, block: _Block) -> Iterator[Object]:
-        waiting, block.waiting = block.waiting, []
-        yield from waiting
+        if not block.stopped:
+            return
         given = block.start.get("input")
         if block.start.get("type") == "tool_use" and given and not block.fed:
             delta = {"type": "input_json_delta", "partial_json": as_text(given)}
             yield {"type": "content_block_delta", "index": block.index, "delta": delta}
         yield {"type": "content_block_stop", "index": block.index}
+        self._blocks.pop(0)
+        if self._blocks:
+            yield from self._flushed(self._blocks[0])
 
     def _last(self, value: Object) -> Iterator[Object]:
-        self._usage(value.get("usage"))
-        delta = value.get("delta")
+        usage, delta = value.get("usage"), value.get("delta")
+        self._usage(usage)
         delta = delta if isinstance(delta, dict) else {}
         if isinstance(reason := delta.get("stop_reason"), str) and reason:
             self._reader.finish = reason
-        usage = value.get("usage")
         yield {**value, "delta": delta, "usage": usage if isinstance(usage, dict) else {"output_tokens": 0}}
 
     def _usage(self, usage: Any) -> None:
         if not isinstance(usage, dict):
             return
-        told, cached = self._reader.told, _number(usage.get("cache_read_input_tokens"))
+        told, cached = self._reader.counts, _number(usage.get("cache_read_input_tokens"))
         sent = _number(usage.get("input_tokens"))
         written = _number(usage.get("cache_creation_input_tokens"))
         if sent or cached or written:
@@ -808,39 +779,23 @@ class _Anthropic:
         told.output = _number(usage.get("output_tokens")) or told.output
 
     def _whole(self, value: Object) -> Iterator[Object]:
-        usage = (
-            value.get("usage")
-            if isinstance(value.get("usage"), dict)
-            else {"input_tokens": 0, "output_tokens": 0}
-        )
+        usage = value.get("usage")
+        usage = usage if isinstance(usage, dict) else {"input_tokens": 0, "output_tokens": 0}
+        message = {**value, "content": [], "stop_reason": None, "usage": usage}
+        yield from self.read({"type": "message_start", "message": message})
         content = value.get("content")
         content = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        yield from self.read(
-            {
-                "type": "message_start",
-                "message": {**value, "content": [], "stop_reason": None, "usage": usage},
-            }
-        )
         for index, block in enumerate(content if isinstance(content, list) else []):
             if not isinstance(block, dict):
                 continue
             kind = block.get("type")
-            empty = {"text": {"type": "text", "text": ""}, "thinking": {"type": "thinking", "thinking": ""}}
-            yield from self.read(
-                {
-                    "type": "content_block_start",
-                    "index": index,
-                    "content_block": empty.get(str(kind), block),
-                }
-            )
-            for key, delta in (
-                ("text", "text_delta"),
-                ("thinking", "thinking_delta"),
-                ("signature", "signature_delta"),
-            ):
-                if kind in ("text", "thinking") and isinstance(block.get(key), str):
-                    more = {"type": delta, key: block[key]}
-                    yield from self.read({"type": "content_block_delta", "index": index, "delta": more})
+            in_parts = kind in ("text", "thinking")
+            start = {"type": kind, kind: ""} if in_parts else block
+            yield from self.read({"type": "content_block_start", "index": index, "content_block": start})
+            for key in ("text", "thinking", "signature") if in_parts else ():
+                if isinstance(block.get(key), str):
+                    delta = {"type": f"{key}_delta", key: block[key]}
+                    yield from self.read({"type": "content_block_delta", "index": index, "delta": delta})
             yield from self.read({"type": "content_block_stop", "index": index})
         reason = {"stop_reason": value.get("stop_reason"), "stop_sequence": None}
         yield from self.read({"type": "message_delta", "delta": reason, "usage": usage})
@@ -850,12 +805,10 @@ class _Anthropic:
 # --- Gemini and Ollama ---------------------------------------------------------------------------
 
 
-class _Gemini:
+class _Gemini(_Protocol):
     """Parts of generated content. There is no last event: the finish reason is the end."""
 
-    def __init__(self, reader: AnswerReader) -> None:
-        self._reader = reader
-        self._called = False
+    _called = False
 
     def read(self, value: Object) -> Iterator[Object]:
         usage = value.get("usageMetadata")
@@ -863,7 +816,9 @@ class _Gemini:
             thoughts = _number(usage.get("thoughtsTokenCount")) or 0
             output = (_number(usage.get("candidatesTokenCount")) or 0) + thoughts
             cached = _number(usage.get("cachedContentTokenCount"))
-            self._reader.told = TokenCounts(_number(usage.get("promptTokenCount")), output or None, cached)
+            self._reader.counts = TokenCounts(
+                _number(usage.get("promptTokenCount")), output or None, cached
+            )
         feedback = value.get("promptFeedback")
         if isinstance(feedback, dict) and (reason := feedback.get("blockReason")):
             words = feedback.get("blockReasonMessage") or f"the request was blocked ({reason})"
@@ -883,9 +838,6 @@ class _Gemini:
                 self._reader.finish = "tool_calls" if self._called and reason == "STOP" else reason
         yield value
 
-    def end(self) -> Iterator[Object]:
-        yield from ()
-
     @staticmethod
     def _part(part: Object) -> Object:
         call = part.get("functionCall", part.get("function_call"))
@@ -893,19 +845,17 @@ class _Gemini:
             return part
         arguments = call.get("args")
         if isinstance(arguments, str):
-            parsed = _json(arguments.encode(errors="surrogatepass"))
+            parsed = read_json(arguments)
             arguments = parsed if isinstance(parsed, dict) else arguments or {}
         arguments = {} if arguments is None else arguments
         rest = {key: each for key, each in part.items() if key != "function_call"}
         return {**rest, "functionCall": {**call, "args": arguments}}
 
 
-class _Ollama:
+class _Ollama(_Protocol):
     """Lines of a chat. The last one has `done`."""
 
-    def __init__(self, reader: AnswerReader) -> None:
-        self._reader = reader
-        self._calls = 0
+    _calls = 0
 
     def read(self, value: Object) -> Iterator[Object]:
         message = value.get("message")
@@ -930,8 +880,8 @@ class _Ollama:
             yield self._line({**base, "done": False}, {"role": "assistant", "content": piece})
         message["content"] = pieces[-1]
         if done:
-            told = TokenCounts(_number(value.get("prompt_eval_count")), _number(value.get("eval_count")))
-            self._reader.told, self._reader.done = told, True
+            counts = TokenCounts(_number(value.get("prompt_eval_count")), _number(value.get("eval_count")))
+            self._reader.counts, self._reader.done = counts, True
             reason = str(value.get("done_reason") or "stop")
             # Calls come whole here, and the reason does not mention them.
             self._reader.finish = "tool_calls" if self._calls and reason == "stop" else reason
@@ -944,15 +894,12 @@ class _Ollama:
             return {**base, "response": message["content"]}
         return {**base, "message": message}
 
-    def end(self) -> Iterator[Object]:
-        yield from ()
-
     def _call(self, call: Object) -> Object:
         function = call.get("function")
         function = dict(function) if isinstance(function, dict) else {"name": call.get("name")}
         arguments = function.get("arguments", function.get("parameters"))
         if isinstance(arguments, str):
-            arguments = _json(arguments.encode(errors="surrogatepass")) if arguments.strip() else {}
+            arguments = read_json(arguments) if arguments.strip() else {}
             arguments = function["arguments"] if not isinstance(arguments, dict) else arguments
         function["arguments"] = {} if arguments is None else arguments
         self._calls += 1

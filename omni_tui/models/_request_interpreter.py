@@ -9,10 +9,18 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from omni_tui.models._argument_reader import coerce, fill, is_destructive, kind_of, plain, tool_words
+from omni_tui.models._argument_reader import (
+    Schema,
+    coerce,
+    fill,
+    is_destructive,
+    kind_of,
+    plain,
+    tool_words,
+)
 from omni_tui.models.base import ToolSpec
 from omni_tui.models.tool_search import Ranker, ToolMatch, stem, words
 
@@ -80,10 +88,9 @@ class RequestInterpreter:
         """Split a request into clauses, only where the next part names a tool itself."""
         if text.lstrip().startswith("/"):
             return ((text,),)
-        return tuple(self._together(part) for part in self._cut(text, _THEN, whole=False))
-
-    def _together(self, text: str) -> tuple[str, ...]:
-        return tuple(self._cut(text, _ALSO, whole=True))
+        return tuple(
+            tuple(self._cut(part, _ALSO, whole=True)) for part in self._cut(text, _THEN, whole=False)
+        )
 
     def _cut(self, text: str, separator: re.Pattern[str], *, whole: bool) -> list[str]:
         """Cut at separators. With `whole`, both sides must be complete calls, and text arguments are not
@@ -92,19 +99,17 @@ class RequestInterpreter:
         parts: list[str] = []
         start = 0
         for found in separator.finditer(text):
-            before, after = text[start : found.start()], text[found.end() :]
-            if whole and (
-                _TAKES_ALL.search(before) or not isinstance(self.resolve(before), InterpretedCall)
-            ):
+            before = text[start : found.start()]
+            first = separator.split(text[found.end() :], maxsplit=1)[0]
+            if whole and (_TAKES_ALL.search(before) or not self._is_call(before)):
                 continue
-            first = separator.split(after, maxsplit=1)[0]
-            if not before.strip() or not self._named(first):
-                continue
-            if whole and not isinstance(self.resolve(first), InterpretedCall):
-                continue
-            parts.append(before.strip())
-            start = found.end()
+            if before.strip() and self._named(first) and (not whole or self._is_call(first)):
+                parts.append(before.strip())
+                start = found.end()
         return [*parts, text[start:].strip()]
+
+    def _is_call(self, clause: str) -> bool:
+        return isinstance(self.resolve(clause), InterpretedCall)
 
     def _named(self, clause: str) -> bool:
         hits = self._ranker.search(tool_words(clause), 1)
@@ -153,14 +158,13 @@ class RequestInterpreter:
             return NoMatchingTool(
                 text, problem="The direct form is: /call tool key=value, or /call tool {JSON}."
             )
-        found = [tool for tool in self.tools if name in (tool.name, bare(tool.name))]
-        if len(found) > 1:
-            return ClarifyingQuestion(
-                _list("Which one?", found), f"{name} exists more than once.", text, choices=tuple(found)
-            )
+        found = tuple(tool for tool in self.tools if name in (tool.name, bare(tool.name)))
         if not found:
             return NoMatchingTool(text, problem=f"There is no tool named {name}.")
-        return _direct_call(text, found[0], rest.strip())
+        if len(found) == 1:
+            return _direct_call(text, found[0], rest.strip())
+        because = f"{name} exists more than once."
+        return ClarifyingQuestion(_list("Which one?", found), because, text, choices=found)
 
     # --- answers to questions -------------------------------------------------------------------
 
@@ -179,21 +183,14 @@ class RequestInterpreter:
             return self.with_tool(question.clause, chosen, {}, f"You chose {bare(chosen.name)}.")
         if question.tool is None:
             return None
-        fresh = self.resolve(line)
-        if (
-            isinstance(fresh, InterpretedCall)
-            and len(line.split()) > 2
-            and words(line)[:1]
-            and self._named(line.split()[0])
-        ):
+        parts = line.split()
+        if len(parts) > 2 and words(line) and self._named(parts[0]) and self._is_call(line):
             return None
-        schema = plain((question.tool.parameters.get("properties") or {}).get(question.key) or {})
+        schema = _property(question.tool, question.key)
         value = coerce(line.strip("\"'“”"), schema)
         if value is None:
-            what = f"That is no {kind_of(schema) or 'value'} for {question.key}. "
-            return ClarifyingQuestion(
-                what + question.text, "", question.clause, question.tool, question.given, question.key
-            )
+            what = f"That is no {kind_of(schema) or 'value'} for {question.key}. {question.text}"
+            return replace(question, text=what, because="")
         given = {**question.given, question.key: value}
         return self.with_tool(question.clause, question.tool, given, f"You answered {question.key}.")
 
@@ -261,8 +258,12 @@ def _list(head: str, tools: Sequence[ToolSpec]) -> str:
     return "\n".join((head, "", *lines))
 
 
+def _property(tool: ToolSpec, key: str) -> Schema:
+    return plain((tool.parameters.get("properties") or {}).get(key) or {})
+
+
 def _ask(tool: ToolSpec, key: str) -> str:
-    schema = plain((tool.parameters.get("properties") or {}).get(key) or {})
+    schema = _property(tool, key)
     kind = kind_of(schema)
     described = schema.get("description")
     about = f" {described.strip()}" if isinstance(described, str) and described.strip() else ""
@@ -294,24 +295,21 @@ def _direct_call(text: str, tool: ToolSpec, rest: str) -> Interpretation:
             value = json.loads(rest)
         except (ValueError, RecursionError) as error:
             return NoMatchingTool(text, problem=f"The arguments are not JSON: {error}.")
-        return (
-            InterpretedCall(tool, value, because)
-            if isinstance(value, dict)
-            else NoMatchingTool(text, problem="Not an object.")
-        )
+        if not isinstance(value, dict):
+            return NoMatchingTool(text, problem="Not an object.")
+        return InterpretedCall(tool, value, because)
     try:
         parts = shlex.split(rest)
     except ValueError as error:
         return NoMatchingTool(text, problem=f"The arguments cannot be read: {error}.")
     arguments: dict[str, Any] = {}
-    properties = tool.parameters.get("properties") or {}
     for part in parts:
         key, equals, raw = part.partition("=")
-        value = coerce(raw, plain(properties.get(key) or {}), exact=True) if equals else None
-        if value is None and raw:
-            return NoMatchingTool(text, problem=f"{raw!r} does not fit the type of {key}.")
         if not equals:
             return NoMatchingTool(text, problem=f"{part!r} is not key=value.")
+        value = coerce(raw, _property(tool, key), exact=True)
+        if value is None and raw:
+            return NoMatchingTool(text, problem=f"{raw!r} does not fit the type of {key}.")
         arguments[key] = "" if value is None else value
     missing = [key for key in tool.parameters.get("required") or [] if key not in arguments]
     if missing:
@@ -321,12 +319,10 @@ def _direct_call(text: str, tool: ToolSpec, rest: str) -> Interpretation:
 
 def _pass_on(clause: str, values: Mapping[str, Any], previous: str) -> tuple[dict[str, Any], str]:
     """Replace "the result" by the previous result."""
-    arguments = dict(values)
-    note = ""
-    if not previous or not _RESULT.search(clause):
-        return arguments, note
+    arguments, note = dict(values), ""
+    named = previous and _RESULT.search(clause)
     for key, value in values.items():
-        if isinstance(value, str) and _BARE_RESULT.search(value):
+        if named and isinstance(value, str) and _BARE_RESULT.search(value):
             arguments[key] = _BARE_RESULT.sub(lambda _: previous.strip()[:_MAX_PASSED_ON], value)
             note += f"\n{key} takes the result of the call before, since you named it"
     return arguments, note

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 from omni_tui.models._pipe import Pipe
@@ -70,19 +69,25 @@ class TinyProcess:
             self._number += 1
             pipe = Pipe(asyncio.get_running_loop())
             running.listen(self._number, pipe)
-            finished = False
+            finished = began = False
             try:
                 running.send({"id": self._number, **request})
-                async with aclosing(_heard(pipe, patience_s)) as heard:
-                    async for item in heard:
-                        finished = isinstance(item, Reply)
-                        yield item
-            except _Refused:
-                finished = True
-                raise
-            except _Silence:
-                running.end()
-                raise
+                while not finished:
+                    try:
+                        async with asyncio.timeout(patience_s):
+                            items = await pipe.take(patience_s + _PATIENCE_MARGIN_S)
+                    except TimeoutError:
+                        running.end()
+                        what = f"it was silent for {patience_s:.0f} seconds"
+                        todo = "send again when the machine is less busy"
+                        raise _error("cut" if began else "transient", what, todo) from None
+                    for item in items:
+                        if isinstance(item, ModelError):
+                            finished = item.kind == "request"  # It was refused; the process is idle.
+                            raise item
+                        if isinstance(item, TextPart | Reply):
+                            finished, began = isinstance(item, Reply), True
+                            yield item
             finally:
                 if not finished:
                     await running.quiet(self._number, pipe)
@@ -104,53 +109,21 @@ class TinyProcess:
         return self._running
 
     async def _start(self, command: Sequence[str]) -> None:
-        environment = {name: self._environ[name] for name in _HANDED_ON if name in self._environ}
         try:
-            popen = await asyncio.to_thread(_spawn, command, environment)
+            # In its own session: Ctrl+C in the terminal is for the app, which then ends it.
+            popen = await asyncio.to_thread(
+                subprocess.Popen,
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={name: self._environ[name] for name in _HANDED_ON if name in self._environ},
+                start_new_session=True,
+            )
         except OSError as error:
             what = f"its process does not start: {error}"
             raise _error("permanent", what, "omni-tui doctor may say more") from error
         self._running = _Running(popen)
-
-
-class _Refused(ModelError):
-    """The process refused a request and is idle."""
-
-
-class _Silence(ModelError):
-    """The process was silent for too long."""
-
-
-def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # In its own session: Ctrl+C in the terminal is for the app, which then ends it.
-    return subprocess.Popen(
-        list(command),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=dict(environment),
-        start_new_session=True,
-    )
-
-
-async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Reply, None]:
-    began = False
-    while True:
-        try:
-            async with asyncio.timeout(patience_s):
-                items = await pipe.take(patience_s + _PATIENCE_MARGIN_S)
-        except TimeoutError:
-            what = f"it was silent for {patience_s:.0f} seconds"
-            todo = "send again when the machine is less busy"
-            raise _error("cut" if began else "transient", what, todo, of=_Silence) from None
-        for item in items:
-            if isinstance(item, ModelError):
-                raise item
-            if isinstance(item, TextPart | Reply):
-                yield item
-                began = True
-            if isinstance(item, Reply):
-                return
 
 
 class _Running:
@@ -170,7 +143,6 @@ class _Running:
 
     @property
     def alive(self) -> bool:
-        """Whether it accepts requests."""
         return self._over is None and not self._killed
 
     def listen(self, number: int, pipe: Pipe) -> None:
@@ -181,7 +153,6 @@ class _Running:
                 pipe.put(self._over)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Write a message; never waits."""
         data = json.dumps(message).encode() + b"\n"
         if len(data) > _MOST_SENT:
             raise _error("request", "the request is too long for it", "send less")
@@ -213,7 +184,6 @@ class _Running:
                 self.end()
 
     def end(self) -> None:
-        """Kill the process."""
         self._killed = True
         with contextlib.suppress(OSError):
             self.popen.kill()
@@ -233,8 +203,7 @@ class _Running:
         with source:
             while line := source.readline(_LONGEST_LINE):
                 try:
-                    message = json.loads(line)
-                    self._take(message)
+                    self._take(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError):
                     logger.warning("the tiny model's process sent an invalid message", exc_info=True)
                     self.popen.kill()
@@ -264,7 +233,7 @@ class _Running:
                 pipe.put(TextPart(str(message["text"])))
             elif "error" in message:
                 what = f"it refused the request: {message['error']}"
-                pipe.put(_error("request", what, "ask in other words", of=_Refused))
+                pipe.put(_error("request", what, "ask in other words"))
             else:
                 finish: FinishReason = "length" if message["done"] == "length" else "stop"
                 usage = Usage(input=int(message["input"]), output=int(message["output"]), cost=0.0)
@@ -272,7 +241,6 @@ class _Running:
 
 
 def _death(code: int, *, began: bool) -> ModelError:
-    """Return the error for a process that ended unexpectedly."""
     if code == -signal.SIGKILL:
         what = "its process was killed, which a system does that runs out of memory"
         return _error("permanent", what, "it needs about 250 MB; close something and choose it again")
@@ -282,5 +250,5 @@ def _death(code: int, *, began: bool) -> ModelError:
     return _error("cut" if began else "transient", f"its process {how}", "send again")
 
 
-def _error(kind: ErrorKind, what: str, todo: str, *, of: type[ModelError] = ModelError) -> ModelError:
-    return of(kind, f"the tiny local model does not answer: {what}", todo=todo)
+def _error(kind: ErrorKind, what: str, todo: str) -> ModelError:
+    return ModelError(kind, f"the tiny local model does not answer: {what}", todo=todo)

@@ -38,8 +38,7 @@ class WorkerJob:
 
     async def ended(self, timeout: float) -> bool:
         """Wait until it has ended; return False if it has not after `timeout` seconds."""
-        future = asyncio.wrap_future(self.done)
-        await asyncio.wait([future], timeout=timeout)
+        await asyncio.wait([asyncio.wrap_future(self.done)], timeout=timeout)
         return self.done.done()
 
     def _start(self) -> None:

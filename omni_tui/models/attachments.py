@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from omni_tui.models.base import Image
+from omni_tui.models.message_history import bound, frame_mark
 from omni_tui.security.text import count_hidden, encodable, strip_invisible
 
-_OPENING = '<attached_resource id="{mark}" about={about}>'
 _BLOCK = re.compile(
     r'\n\n<attached_resource id="(?P<id>[0-9a-f]{12})" about=[^\n]*>\n'
     r'.*?\n</attached_resource id="(?P=id)">',
@@ -35,10 +34,7 @@ class QuotedResource:
 
 
 def with_attachments(text: str, attached: list[QuotedResource], limit: int) -> str:
-    """Return a message's text followed by its attachments, each cut to about `limit` characters.
-
-    The id in both tags of a block is a digest of its content: no server can write its own closing tag.
-    """
+    """Return a message's text followed by its attachments, each cut to about `limit` characters."""
     return text + "".join("\n\n" + _framed(one, limit) for one in attached)
 
 
@@ -48,31 +44,16 @@ def without_attachments(text: str) -> str:
 
 
 def _framed(one: QuotedResource, limit: int) -> str:
-    shown = encodable(_bound(one.text, limit))
-    salt = f"{one.server}\0{one.uri}\0{len(one.text)}\0{shown}"
-    mark = hashlib.sha256(salt.encode(errors="surrogatepass")).hexdigest()[:12]
-    about: dict[str, object] = {
-        "server": _clean(one.server),
-        "name": _clean(one.name),
-        "uri": _clean(one.uri),
-    }
+    shown = encodable(bound(one.text, limit))
+    mark = frame_mark(one.server, one.uri, str(len(one.text)), shown)
+    named = {"server": one.server, "name": one.name, "uri": one.uri}
+    about = {key: strip_invisible(value[:500])[0] for key, value in named.items()}
     if one.note:
         about["note"] = one.note
     if unseen := count_hidden(shown):
         about["hidden"] = f"{unseen} characters that do not show"
-    opening = _OPENING.format(mark=mark, about=json.dumps(about))
+    opening = f'<attached_resource id="{mark}" about={json.dumps(about)}>'
     return f'{opening}\n{shown}\n</attached_resource id="{mark}">'
-
-
-def _clean(text: str) -> str:
-    return strip_invisible(text[:500])[0]
-
-
-def _bound(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    head, tail = limit * 3 // 4, limit - limit * 3 // 4
-    return f"{text[:head]}\n[{len(text) - limit} characters cut]\n{text[-tail:]}"
 
 
 TYPES = {

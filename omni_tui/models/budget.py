@@ -6,8 +6,9 @@ parallel requests cannot exceed a budget together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import msgspec
 
@@ -18,7 +19,7 @@ EXPECTED_OUTPUT = 1_000
 """Expected tokens of an answer if `max_tokens` does not limit it."""
 
 Span = Literal["turn", "session", "day"]
-_SPANS: tuple[Span, ...] = ("turn", "session", "day")
+_SPANS: tuple[Span, ...] = get_args(Span)
 
 GO_ON = "type /continue"
 """How a person continues the work, in words."""
@@ -122,23 +123,20 @@ class Budget:
         self._held: dict[int, tuple[str, Forecast]] = {}
         self._next = 0
 
-    def remember(self, turn: str, usage: Usage) -> None:
-        """Add a usage from before a restart, which the day includes already."""
-        self.session.add(usage)
-        self._turns.setdefault(turn, UsageTotal()).add(usage)
+    def restore(self, session: UsageTotal, turns: Mapping[str, UsageTotal]) -> None:
+        """Begin with what was used before a restart, which the day includes already."""
+        self.session = replace(session)
+        self._turns = {turn: replace(total) for turn, total in turns.items()}
 
     def count(self, turn: str, usage: Usage) -> None:
         """Count one request."""
-        self.remember(turn, usage)
+        self.session.add(usage)
+        self._turns.setdefault(turn, UsageTotal()).add(usage)
         self._day.add(usage)
 
     def turn(self, turn: str) -> UsageTotal:
         """Return what a turn has used."""
         return self._turns.get(turn, UsageTotal())
-
-    def today(self) -> UsageTotal:
-        """Return what was used today, by all sessions."""
-        return self._day.today()
 
     def hold(self, turn: str, model: str, wanted: Forecast) -> int:
         """Reserve the usage of a request; return the number for `free`. Raises `BudgetExceeded`."""
@@ -159,7 +157,7 @@ class Budget:
         tokens, money = self.limits.of(span)
         if not tokens and not money:
             return
-        used = {"turn": self.turn(turn), "session": self.session, "day": self.today()}[span]
+        used = {"turn": self.turn(turn), "session": self.session, "day": self._day.today()}[span]
         held = [each for of, each in self._held.values() if span != "turn" or of == turn]
         if span == "day":
             held = list(self._reserved.values())
@@ -167,28 +165,24 @@ class Budget:
         if tokens and would > tokens:
             raise BudgetExceeded(
                 f"the next request would use about {wanted.input + wanted.output:,} tokens and exceed the "
-                f"{_NAMES[span]} budget: {_about(used)}{used.tokens:,} of {tokens:,} tokens are used",
+                f"{span}'s budget: {_about(used)}{used.tokens:,} of {tokens:,} tokens are used",
                 _todo(span, "tokens"),
             )
         if not money:
             return
         if wanted.cost is None:
             raise BudgetExceeded(
-                f"the price of {model} is unknown, so the {_NAMES[span]} budget of ${money:g} "
-                "cannot be enforced",
+                f"the price of {model} is unknown, so the {span}'s budget of ${money:g} cannot be enforced",
                 f'set input_price and output_price under [models."{model}"], '
                 f"or remove {span}_cost (/budget {span}_cost 0)",
             )
         cost = used.cost + sum(each.cost or 0.0 for each in held) + wanted.cost
         if cost > money:
             raise BudgetExceeded(
-                f"the next request may cost ${wanted.cost:.4f} and exceed the {_NAMES[span]} budget: "
+                f"the next request may cost ${wanted.cost:.4f} and exceed the {span}'s budget: "
                 f"{_about(used)}${used.cost:.4f} of ${money:g} is used",
                 _todo(span, "cost"),
             )
-
-
-_NAMES: dict[Span, str] = {"turn": "turn's", "session": "session's", "day": "day's"}
 
 
 def _about(used: UsageTotal) -> str:

@@ -7,21 +7,22 @@ through a pipe. It never retries: `resilience.retry` does, visibly.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from omni_tui.config.model_settings import ModelSpec, provider_of
 from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, Thoughts, judge
-from omni_tui.models._pipe import ENDED, Pipe
+from omni_tui.models._pipe import Pipe
 from omni_tui.models._provider_streams import TokenCounts
-from omni_tui.models._worker import WorkerJob, ensure_litellm, the_worker
+from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelError,
@@ -40,10 +41,10 @@ from omni_tui.models.model_facts import FREE, FoundWindow, facts_of, look_up
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
 from omni_tui.models.provider_schema import Family
 from omni_tui.models.quirks import (
-    InMemoryQuirks,
+    ModelMemory,
     ModelQuirks,
-    QuirkStore,
     RefusedTools,
+    TransientModelMemory,
     is_about_order,
     is_about_schemas,
     learned,
@@ -84,10 +85,7 @@ _LOOKS = 3
 
 
 class LiteLLMModel:
-    """One model, by LiteLLM's name for it. A `timeout` in its spec overrides both waiting times.
-
-    Instead of a spec, a name will do, with the address and the key beside it.
-    """
+    """One model, by LiteLLM's name for it. A `timeout` in its spec overrides both waiting times."""
 
     def __init__(
         self,
@@ -98,7 +96,7 @@ class LiteLLMModel:
         environ: Mapping[str, str],
         first_token_s: float = FIRST_TOKEN_S,
         idle_s: float = IDLE_S,
-        known: QuirkStore | None = None,
+        memory: ModelMemory | None = None,
         on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
         if isinstance(spec, str):
@@ -107,11 +105,13 @@ class LiteLLMModel:
         self.name = spec.name.strip()
         self.label = ""
         self._api_base = spec.api_base
+        self._place = _host(spec.api_base) if spec.api_base else ""
         self._environ = environ
         self._first_token_s = spec.timeout or first_token_s
         self._idle_s = spec.timeout or idle_s
-        self._known = known or InMemoryQuirks()
-        self._quirks_key = f"{self.name} at {spec.api_base}" if spec.api_base else self.name
+        self._memory = memory or TransientModelMemory()
+        self.key = f"{self.name} at {spec.api_base}" if spec.api_base else self.name
+        """The key of this model at this address."""
         self._aside = RefusedTools(self.name, on_refused)
         self._here = origin_of(self.name, provider_of(self.name), spec.api_base)
         self._tools: dict[tuple[Family, bool, int], LiteLLMTools] = {}
@@ -128,8 +128,8 @@ class LiteLLMModel:
             return self._spec.context
         if self._found is not None:
             return self._found.tokens
-        told = (facts_of(self.name).window, self._quirks.window)
-        return min((tokens for tokens in told if tokens), default=None)
+        reported = (facts_of(self.name).window, self._quirks.window)
+        return min((tokens for tokens in reported if tokens), default=None)
 
     def assumed_window(self) -> int:
         """The context window, in tokens, to assume where it is unknown."""
@@ -145,7 +145,10 @@ class LiteLLMModel:
         provider = provider_of(self.name)
         if provider not in FREE and facts_of(self.name).window:
             return
-        address = self._api_base or self._usual_address(provider)
+        usual = LOCAL_BASES.get(provider, ("", ""))
+        if provider in _OLLAMA:
+            usual = ("OLLAMA_API_BASE", _OLLAMA_ADDRESS)
+        address = self._api_base or self._environ.get(usual[0], "").strip() or usual[1]
         if not address:
             return
         key = self._spec.key if _is_private_way(address) else ""
@@ -155,15 +158,9 @@ class LiteLLMModel:
         else:
             self._found = found
 
-    def _usual_address(self, provider: str) -> str:
-        if provider in _OLLAMA:
-            return self._environ.get("OLLAMA_API_BASE", "").strip() or _OLLAMA_ADDRESS
-        variable, address = LOCAL_BASES.get(provider, ("", ""))
-        return self._environ.get(variable, "").strip() or address
-
     @property
     def _quirks(self) -> ModelQuirks:
-        return self._known.quirks(self._quirks_key)
+        return self._memory.quirks(self.key)
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens."""
@@ -186,12 +183,12 @@ class LiteLLMModel:
     def _price(self, sent: int, answered: int) -> float | None:
         """Return US dollars for tokens, None if the price is unknown. Models on this machine are free."""
         known = facts_of(self.name)
-        asked, told = self._spec.input_price, self._spec.output_price
-        asked = known.input_price if asked is None else asked / 1e6
-        told = known.output_price if told is None else told / 1e6
-        if asked is None or told is None:
+        ask, answer = self._spec.input_price, self._spec.output_price
+        ask = known.input_price if ask is None else ask / 1e6
+        answer = known.output_price if answer is None else answer / 1e6
+        if ask is None or answer is None:
             return 0.0 if self._is_own() else None
-        return sent * asked + answered * told
+        return sent * ask + answered * answer
 
     def _is_own(self) -> bool:
         if provider_of(self.name) in FREE:
@@ -241,12 +238,12 @@ class LiteLLMModel:
 
     def _learn(self, quirks: ModelQuirks) -> None:
         logger.info("requests to %s take another form from now on: %s", self.name, quirks)
-        self._known.learn(self._quirks_key, quirks)
+        self._memory.learn(self.key, quirks)
 
     async def _once(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         pipe = Pipe(asyncio.get_running_loop())
         job = the_worker().submit(self._work(request, pipe))
-        job.done.add_done_callback(lambda _: pipe.put(ENDED))
+        job.done.add_done_callback(lambda _: pipe.put(None))
         patience = max(self._first_token_s, self._idle_s) + _MARGIN_S
         try:
             while True:
@@ -257,46 +254,41 @@ class LiteLLMModel:
                     if isinstance(item, Reply):
                         return
         finally:
-            await _end(job, pipe)
+            if not job.done.done():
+                job.cancel()
+                # Before the request is sent there is nothing to close, and LiteLLM may still be loading.
+                if pipe.asked and not await job.ended(_CLOSE_S):
+                    logger.warning("the stream of a model did not close within %s s", _CLOSE_S)
 
     # --- in the worker --------------------------------------------------------------------------
 
     async def _work(self, request: ModelRequest, pipe: Pipe) -> None:
-        try:
-            await self._talk(request, pipe)
-        except ModelError as error:
-            pipe.put(error)
-        except Exception as error:
-            logger.info("the request to %s failed", self.name, exc_info=True)
-            pipe.put(self._error(error, began=False))
-
-    async def _talk(self, request: ModelRequest, pipe: Pipe) -> None:
-        litellm = ensure_litellm()
         from omni_tui.models import _exchange
 
-        provider = self._provider(litellm)
-        arguments = self._arguments(request, provider)
         names = [tool.name for tool in request.tools]
         collector, exchange = AnswerAssembler(names), _exchange.HttpExchange(names)
         _exchange.current.set(exchange)
         stream: Any = None
+        failed: ModelError | None = None
         try:
+            litellm = ensure_litellm()
+            provider = self._provider(litellm)
+            arguments = self._arguments(request, provider)
             pipe.asked = True
             async with asyncio.timeout(self._first_token_s):
                 stream = await litellm.acompletion(**arguments)
-            await self._listen(stream, collector, pipe, request, exchange)
+            await self._listen(stream, collector, pipe, request, exchange, self._tools_for(provider))
+        except ModelError as error:
+            failed = error
         except Exception as error:
-            if isinstance(error, ModelError):
-                raise
-            failed = self._problem(exchange, collector) or self._error(
-                error, began=collector.began, exchange=exchange
-            )
+            failed = self._problem(exchange, collector) or self._error(error, exchange, collector.began)
             logger.info("the request to %s failed: %s", self.name, failed.what, exc_info=True)
             failed.usage = self._lost(request, collector, exchange)
-            raise failed from error
         finally:
             if stream is not None:
                 await stream.aclose()
+        if failed is not None:
+            pipe.put(failed)
 
     async def _listen(
         self,
@@ -305,6 +297,7 @@ class LiteLLMModel:
         pipe: Pipe,
         request: ModelRequest,
         exchange: HttpExchange,
+        tools: LiteLLMTools,
     ) -> None:
         raw: str | None = None
         shown: str | None = None
@@ -331,59 +324,64 @@ class LiteLLMModel:
             raise failed
         _put(pipe, *collector.rest())
         end = _end_of(exchange, raw or _raw_finish(stream), shown)
-        judged = judge(collector, end, self._tools_for(self._provider(ensure_litellm())).specs(request))
-        told = exchange.reader.told if exchange.reader is not None else TokenCounts()
-        reply = Reply(
-            message=self._kept(judged.message, thoughts, request),
-            finish=judged.finish,
-            usage=_usage(stream, judged.message, usage, self.count(request), told),
-            complete=judged.complete,
-            thought=collector.late_thought(),
-        )
-        pipe.put(self._priced(reply))
-
-    def _kept(self, message: Message, thoughts: Thoughts, request: ModelRequest) -> Message:
-        """Return a message to store: with its origin, its thoughts and the server's argument names."""
-        tools = self._tools_for(self._provider(ensure_litellm()))
-        calls = tuple(
-            msgspec.structs.replace(call, arguments=tools.real(request, call)) for call in message.calls
-        )
-        return msgspec.structs.replace(
+        message, finish, complete = judge(collector, end, tools.specs(request))
+        usage = self._usage(stream, message, usage, request, exchange)
+        message = msgspec.structs.replace(
             message,
-            calls=calls,
+            calls=tuple(
+                msgspec.structs.replace(call, arguments=tools.real(request, call)) for call in message.calls
+            ),
             thinking=(*message.thinking, *thoughts.blocks),
             reasoning=thoughts.text,
             origin=self._here,
         )
+        pipe.put(Reply(message, finish, usage, complete, thought=collector.late_thought()))
 
     def _lost(
         self, request: ModelRequest, collector: AnswerAssembler, exchange: HttpExchange
     ) -> Usage | None:
         """Return the usage of a request that was cut off; what the provider did not report is estimated."""
-        reader = exchange.reader
-        told = reader.told if reader is not None else TokenCounts()
-        if not collector.began and told.input is None:
+        counts = exchange.counts
+        if not collector.began and counts.input is None:
             return None
-        message = collector.message(whole=False)
-        said = _said(message)
-        usage = Usage(
-            input=told.input or self.count(request),
-            output=max(told.output or 0, said if collector.began else 0),
-            cached=told.cached or 0,
-            estimated=True,
-        )
-        return msgspec.structs.replace(usage, cost=self._price(usage.input, usage.output))
+        sent = counts.input or self.count(request)
+        output = counts.output or 0
+        if collector.began:
+            output = max(output, _said(collector.message(whole=False)))
+        cost = self._price(sent, output)
+        return Usage(input=sent, output=output, cached=counts.cached or 0, cost=cost, estimated=True)
 
-    def _priced(self, reply: Reply) -> Reply:
-        """Set the cost of an answer if LiteLLM could not, or the config names prices."""
-        usage = reply.usage
+    def _usage(
+        self, stream: Any, message: Message, usage: Any, request: ModelRequest, exchange: HttpExchange
+    ) -> Usage:
+        """Return the provider's numbers; usage with an estimated part is marked as estimated.
+
+        LiteLLM's price counts, unless it has none or the config names prices.
+        """
+        counts = exchange.counts
+        if counts.input is None and counts.output is None:
+            chunks = getattr(stream, "chunks", None) or ()
+            if any(getattr(chunk, "usage", None) is not None for chunk in chunks):
+                details = getattr(usage, "prompt_tokens_details", None)
+                counts = TokenCounts(
+                    getattr(usage, "prompt_tokens", None) or None,
+                    getattr(usage, "completion_tokens", None) or None,
+                    getattr(details, "cached_tokens", None),
+                )
+        sent, output = counts.input or self.count(request), counts.output or _said(message)
+        cost = getattr(usage, "cost", None)
+        cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
         priced = (self._spec.input_price, self._spec.output_price) != (None, None)
-        if usage.cost is not None and not priced:
-            return reply
-        cost = self._price(usage.input, usage.output)
-        if cost is None or (cost == 0.0 and not priced):
-            return reply
-        return msgspec.structs.replace(reply, usage=msgspec.structs.replace(usage, cost=cost))
+        own = self._price(sent, output) if cost is None or priced else None
+        if own is not None and (own or priced):
+            cost = own
+        return Usage(
+            input=sent,
+            output=output,
+            cached=counts.cached or 0,
+            cost=cost,
+            estimated=counts.input is None or counts.output is None,
+        )
 
     def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -421,7 +419,7 @@ class LiteLLMModel:
             here="" if quirks.no_thoughts else self._here,
             reasoning=quirks.reasoning != "drop" and takes_reasoning(provider, self._api_base),
             fill=quirks.reasoning == "fill",
-            arguments=lambda call: tools.shown(request, call),
+            arguments=functools.partial(tools.shown, request),
         )
 
     def _tools_for(self, provider: str) -> LiteLLMTools:
@@ -453,7 +451,7 @@ class LiteLLMModel:
                 return _NO_KEY
             raise ModelError(
                 "permanent",
-                f"the key for {provider} would cross the network unencrypted ({_host(self._api_base)})",
+                f"the key for {provider} would cross the network unencrypted ({self._place})",
                 todo="use an https:// address, or one on this machine",
             )
         if not key and self._api_base and provider == "openai":
@@ -472,67 +470,54 @@ class LiteLLMModel:
         problem = exchange.reader.problem if exchange.reader is not None else None
         if problem is None:
             return None
-        place = _host(self._api_base) if self._api_base else self.name.partition("/")[0]
         if problem.kind == "error":
             failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
             return self._classified(failure._replace(status=problem.status, said=problem.words))
+        place = self._place or self.name.partition("/")[0]
         return unreadable_answer(
             problem.kind, place, problem.words, began=collector.began, secrets=self._secrets()
         )
 
-    def _failure(self, error: BaseException, exchange: HttpExchange | None, *, cut: bool) -> FailedRequest:
+    def _failure(self, error: BaseException, exchange: HttpExchange, *, cut: bool) -> FailedRequest:
         provider = self.name.partition("/")[0]
-        place = _host(self._api_base) if self._api_base else ""
         status = getattr(error, "status_code", None)
         failure = FailedRequest(
             error=error,
-            provider=f"{provider} at {place}" if place else provider,
+            provider=f"{provider} at {self._place}" if self._place else provider,
             model=self.name,
-            where=place,
+            where=self._place,
             key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
             status=status if isinstance(status, int) else None,
             headers=_headers(error),
             secrets=self._secrets(),
             cut=cut,
         )
-        if exchange is not None and exchange.refused:
+        if exchange.refused:
             # LiteLLM changes some statuses, and drops the text and the headers.
             return failure._replace(
                 status=exchange.status, headers=exchange.headers, said=exchange.words, cut=False
             )
         return failure
 
-    def _error(
-        self, error: BaseException, *, began: bool, exchange: HttpExchange | None = None
-    ) -> ModelError:
-        provider = self.name.partition("/")[0]
-        place = _host(self._api_base) if self._api_base else ""
+    def _error(self, error: BaseException, exchange: HttpExchange, began: bool) -> ModelError:
+        place = self._place or self.name.partition("/")[0]
         midway = type(error).__name__ == "MidStreamFallbackError"
         original = getattr(error, "original_exception", None)
-        refused = isinstance(original, Exception) and isinstance(
-            getattr(original, "status_code", None), int
-        )
-        if midway and not began and refused:
-            # For some providers LiteLLM sends the request at the first read: this is their refusal.
-            error, midway = cast("Exception", original), False
-        timed_out = isinstance(error, TimeoutError)
         if midway and not began:
-            return ModelError(
-                "transient",
-                f"{place or provider} broke off before its answer began",
-                todo="wait a moment and send again",
-            )
-        if timed_out:
+            if not isinstance(original, Exception) or not _has_status(original):
+                what = f"{place} broke off before its answer began"
+                return ModelError("transient", what, todo="wait a moment and send again")
+            # For some providers LiteLLM sends the request at the first read: this is their refusal.
+            error, midway = original, False
+        if isinstance(error, TimeoutError):
             seconds = self._idle_s if began else self._first_token_s
             return ModelError(
                 "cut" if began else "transient",
-                f"{place or provider} sent nothing for {seconds:.0f} seconds",
+                f"{place} sent nothing for {seconds:.0f} seconds",
                 todo="send again, or choose another model",
             )
-        status = getattr(error, "status_code", None)
-        return self._classified(
-            self._failure(error, exchange, cut=began and (midway or not isinstance(status, int)))
-        )
+        cut = began and (midway or not _has_status(error))
+        return self._classified(self._failure(error, exchange, cut=cut))
 
     @staticmethod
     def _classified(failure: FailedRequest) -> ModelError:
@@ -547,16 +532,7 @@ class LiteLLMModel:
         return tuple(value.strip() for value in values if value.strip())
 
 
-# --- ending and reading ------------------------------------------------------------------------
-
-
-async def _end(job: WorkerJob, pipe: Pipe) -> None:
-    if job.done.done():
-        return
-    job.cancel()
-    # Before the request is sent there is nothing to close, and LiteLLM may still take seconds to load.
-    if pipe.asked and not await job.ended(_CLOSE_S):
-        logger.warning("the stream of a model did not close within %s s", _CLOSE_S)
+# --- reading ----------------------------------------------------------------------------------
 
 
 def _put(pipe: Pipe, thought: str, text: str) -> None:
@@ -584,26 +560,8 @@ def _said(message: Message) -> int:
     return estimate([msgspec.structs.replace(message, text=message.raw or message.text)])
 
 
-def _usage(stream: Any, message: Message, usage: Any, sent: int, told: TokenCounts) -> Usage:
-    """Return the provider's numbers; usage with an estimated part is marked as estimated."""
-    cost = getattr(usage, "cost", None)
-    cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
-    if told.input is None and told.output is None:
-        chunks = getattr(stream, "chunks", None) or ()
-        if any(getattr(chunk, "usage", None) is not None for chunk in chunks):
-            details = getattr(usage, "prompt_tokens_details", None)
-            told = TokenCounts(
-                getattr(usage, "prompt_tokens", None) or None,
-                getattr(usage, "completion_tokens", None) or None,
-                getattr(details, "cached_tokens", None),
-            )
-    return Usage(
-        input=told.input or sent,
-        output=told.output or _said(message),
-        cached=told.cached or 0,
-        cost=cost,
-        estimated=told.input is None or told.output is None,
-    )
+def _has_status(error: BaseException) -> bool:
+    return isinstance(getattr(error, "status_code", None), int)
 
 
 def _headers(error: BaseException) -> Mapping[str, str]:

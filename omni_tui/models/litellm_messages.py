@@ -13,6 +13,7 @@ import msgspec
 from omni_tui.models._answer_assembler import DETAILS, SIGNED_TEXT
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.origin import returned, unsigned_id
+from omni_tui.security.text import encodable
 
 MOST_IMAGES = 8
 """The most images in one request; of more, the newest are sent."""
@@ -25,8 +26,6 @@ NO_REASONING = " "
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _MISTRAL_ID = re.compile(r"[A-Za-z0-9]{9}")
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LONE = re.compile("[\ud800-\udfff]")
 GEMINI = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
 
 Arguments = Callable[[ToolCall], str]
@@ -66,7 +65,7 @@ def to_litellm(
             continue
         wire: dict[str, Any] = {"role": message.role, "content": content or EMPTY}
         if message.calls:
-            wire["content"] = _whole(message.text) if message.text.strip() else None
+            wire["content"] = encodable(message.text) if message.text.strip() else None
             named = zip(message.calls, ids.calls(message), strict=True)
             wire["tool_calls"] = [_call(call, ident, arguments) for call, ident in named]
         if message.role == "assistant":
@@ -89,7 +88,7 @@ def _thoughts(
     if claude and blocks:
         return {"thinking_blocks": blocks}
     if reasoning and (message.reasoning or fill):
-        return {"reasoning_content": _whole(message.reasoning) or NO_REASONING}
+        return {"reasoning_content": encodable(message.reasoning) or NO_REASONING}
     return {}
 
 
@@ -132,13 +131,12 @@ class _Pictures:
         return self._images and (message.role == "user" or (message.role == "tool" and self._in_results))
 
     def content(self, message: Message) -> str | list[dict[str, Any]]:
-        """Return a message's content: text, or text with images."""
-        words = _whole(message.text)
+        words = encodable(message.text)
         if not message.images:
             return words if words.strip() else ""
         if not self._may(message):
-            why = "this model takes none in results" if self._images else "this model takes none"
-            return words + _left_out(len(message.images), why)
+            where = " in results" if self._images else ""
+            return words + _left_out(len(message.images), f"this model takes none{where}")
         old = min(self._old, len(message.images))
         self._old -= old
         text = words + (_left_out(old, "only the newest are sent") if old else "")
@@ -153,24 +151,17 @@ def _left_out(count: int, why: str) -> str:
     return f"\n[Omni TUI: {count} picture{'s were' if count > 1 else ' was'} left out here: {why}]"
 
 
-def _whole(text: str) -> str:
-    """Return a text without lone surrogates, which cannot be encoded."""
-    return text if text.isascii() else _LONE.sub("\ufffd", text)
-
-
 # --- calls ------------------------------------------------------------------------------------
 
 
 def _call(call: ToolCall, ident: str, arguments: Arguments | None) -> dict[str, Any]:
     text = arguments(call) if arguments is not None else call.arguments
-    function = {"name": litellm_name(call.name), "arguments": _whole(text).strip() or "{}"}
+    function = {"name": litellm_name(call.name), "arguments": encodable(text).strip() or "{}"}
     return {"id": ident, "type": "function", "function": function}
 
 
 def litellm_name(name: str) -> str:
     """Return the name of a call as a provider accepts it; a model may have made up any name."""
-    if _NAME.fullmatch(name):
-        return name
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
 
 
@@ -184,22 +175,18 @@ class _Ids:
         self._open: dict[str, deque[str]] = {}
 
     def calls(self, message: Message) -> list[str]:
-        """Return the ids of the calls of a message, in order."""
         self._open.clear()
         own = bool(self._here) and message.origin == self._here
         return [self._named(call.id, own=own) for call in message.calls]
 
     def result(self, ident: str) -> str:
-        """Return the id of the call that a result belongs to."""
         waiting = self._open.get(ident)
         return waiting.popleft() if waiting else self._fitting(unsigned_id(ident))
 
     def _named(self, ident: str, *, own: bool) -> str:
-        if self._provider in GEMINI:
-            # The signature in it is required by the provider that made it, and refused by others.
-            name = ident if own else unsigned_id(ident)
-        else:
-            name = self._fitting(unsigned_id(ident))
+        # Gemini requires the signature in its own ids; others refuse it.
+        own = own and self._provider in GEMINI
+        name = ident if own else self._fitting(unsigned_id(ident))
         number = 1
         while name in self._used or not name:
             number += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,23 +16,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omni_tui.models.base import ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.litellm_messages import litellm_name
-from omni_tui.models.message_history import plain_arguments
+from omni_tui.models.litellm_messages import GEMINI, litellm_name
+from omni_tui.models.message_history import plain_arguments, read_json
+from omni_tui.models.model_facts import FREE
 from omni_tui.models.origin import is_elsewhere
 from omni_tui.models.provider_schema import Family, bare, for_provider
-from omni_tui.security.text import strip_invisible
+from omni_tui.security.text import encodable, strip_invisible
 
 _DESCRIPTION = 8_000
-_LONE = re.compile("[\ud800-\udfff]")
-_GEMINI = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
-_LOCAL = frozenset({"ollama", "ollama_chat", "lm_studio", "llamafile", "hosted_vllm"})
 
 
 def family_of(provider: str, address: str = "") -> Family:
     """Return the kind of schema that a provider needs."""
-    if provider in _GEMINI:
+    if provider in GEMINI:
         return "gemini"
-    own = provider in _LOCAL or (provider == "openai" and is_elsewhere(address))
+    own = provider in FREE or (provider == "openai" and is_elsewhere(address))
     return "local" if own else "plain"
 
 
@@ -65,23 +64,21 @@ class LiteLLMTools:
 
     def specs(self, request: ModelRequest) -> dict[str, ToolSpec]:
         """Return the request's tools as shown to the model, by name."""
-        return {
-            tool.name: msgspec.structs.replace(
-                tool, parameters=self._one(tool).wire["function"]["parameters"]
-            )
-            for tool in request.tools
-        }
+        schemas = ((tool, self._one(tool).wire["function"]["parameters"]) for tool in request.tools)
+        return {tool.name: msgspec.structs.replace(tool, parameters=schema) for tool, schema in schemas}
 
     def shown(self, request: ModelRequest, call: ToolCall) -> str:
         """Return the arguments of a call with the names shown to the model."""
-        tool = _named(request, call.name)
-        return self._one(tool).names.shown(call.arguments) if tool is not None else call.arguments
+        names = self._names(request, call)
+        return names.shown(call.arguments) if names else call.arguments
 
     def real(self, request: ModelRequest, call: ToolCall) -> str:
         """Return the arguments of a call with the server's names."""
-        tool = _named(request, call.name)
-        names = self._one(tool).names if tool is not None else None
+        names = self._names(request, call)
         return names.real(plain_arguments(call.arguments)) if names else call.arguments
+
+    def _names(self, request: ModelRequest, call: ToolCall) -> PropertyNames | None:
+        return next((self._one(tool).names for tool in request.tools if tool.name == call.name), None)
 
     def _one(self, tool: ToolSpec) -> _Shown:
         known = self._shown.get(id(tool))
@@ -105,19 +102,15 @@ class LiteLLMTools:
         return _Shown(tool, {"type": "function", "function": _encodable(function)}, names)
 
 
-def _named(request: ModelRequest, name: str) -> ToolSpec | None:
-    return next((tool for tool in request.tools if tool.name == name), None)
-
-
 def _encodable(value: Any) -> Any:
     """Return a JSON value without what cannot be sent: lone surrogates, NaN and infinity."""
     if isinstance(value, str):
-        return value if value.isascii() else _LONE.sub("\ufffd", value)
+        return encodable(value)
     if isinstance(value, Mapping):
         return {_encodable(str(key)): _encodable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_encodable(each) for each in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, int | float) else str(value)
 
@@ -150,29 +143,10 @@ class PropertyNames:
 
     def schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the schema with the shown names; each description has the server's name."""
-        return self._schema(schema) if self._shown else dict(schema)
-
-    def shown(self, arguments: str) -> str:
-        """Return the text of arguments as the model wrote it, with the names it was shown."""
-        return self._renamed(arguments, self._shown)
-
-    def real(self, arguments: str) -> str:
-        """Return the text of arguments with the server's own names."""
-        return self._renamed(arguments, self._real)
-
-    def _renamed(self, arguments: str, names: Mapping[str, str]) -> str:
-        if not names:
-            return arguments
-        try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return arguments
-        renamed = _with(value, names)
-        return arguments if renamed == value else json.dumps(renamed, ensure_ascii=False)
-
-    def _schema(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        if not self._shown:
+            return dict(schema)
         out: dict[str, Any] = {}
-        for key, value in node.items():
+        for key, value in schema.items():
             if key == "properties":
                 out[key] = {
                     self._shown.get(name, name): self._property(name, each) for name, each in value.items()
@@ -189,8 +163,21 @@ class PropertyNames:
                 out[key] = _with(value, self._shown) if key in _VALUES else value
         return out
 
+    def shown(self, arguments: str) -> str:
+        """Return the text of arguments as the model wrote it, with the names it was shown."""
+        return self._renamed(arguments, self._shown)
+
+    def real(self, arguments: str) -> str:
+        """Return the text of arguments with the server's own names."""
+        return self._renamed(arguments, self._real)
+
+    def _renamed(self, arguments: str, names: Mapping[str, str]) -> str:
+        value = read_json(arguments) if names else None
+        renamed = _with(value, names)
+        return arguments if renamed == value else json.dumps(renamed, ensure_ascii=False)
+
     def _any(self, node: Any) -> Any:
-        return self._schema(node) if isinstance(node, Mapping) else node
+        return self.schema(node) if isinstance(node, Mapping) else node
 
     def _property(self, name: str, node: Any) -> Any:
         schema = self._any(node)

@@ -9,16 +9,17 @@ templates of many local models refuse.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.origin import is_elsewhere
-from omni_tui.protocol.events import Event, ModelMessage
 from omni_tui.security.text import count_hidden, encodable
 
 RESULT_LIMIT = 16_000
@@ -48,15 +49,6 @@ _MISSING = {
 }
 
 
-def history_from(events: Iterable[Event], agent: str = "root") -> list[Message]:
-    """Fold a journal into the messages of one agent's `ModelMessage` events, in order."""
-    return [
-        decode_message(event.body_json)
-        for event in events
-        if isinstance(event, ModelMessage) and event.agent == agent
-    ]
-
-
 def decode_message(body: str) -> Message:
     """Return a message as the journal has it. A result without a status gets the one in its text."""
     message = _decode(body)
@@ -65,17 +57,24 @@ def decode_message(body: str) -> Message:
     return msgspec.structs.replace(message, status=read_result(message.text)[0])
 
 
+def read_json(text: str | bytes) -> Any:
+    """Return a JSON value, None if the text is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 # --- the history ------------------------------------------------------------------------------
 
 
 def unanswered(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
     """Return the calls of the last assistant message that have no result yet."""
-    for at in range(len(messages) - 1, -1, -1):
-        if messages[at].role == "user":
-            return ()
-        if messages[at].role == "assistant":
-            answered = {message.call_id for message in messages[at + 1 :]}
-            return tuple(call for call in messages[at].calls if call.id not in answered)
+    answered: set[str] = set()
+    for message in reversed(messages):
+        if message.role != "tool":
+            return tuple(call for call in message.calls if call.id not in answered)
+        answered.add(message.call_id)
     return ()
 
 
@@ -86,10 +85,8 @@ def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
 
 def missing_result(call: ToolCall, state: str) -> Message:
     """Return the result for a call that never got one, in Omni TUI's words."""
-    words = _MISSING.get(state, _MISSING["uncertain"])
-    return Message(
-        role="tool", text=host_result(state, words), call_id=call.id, name=call.name, status=state
-    )
+    text = host_result(state, _MISSING.get(state, _MISSING["uncertain"]))
+    return Message(role="tool", text=text, call_id=call.id, name=call.name, status=state)
 
 
 def steps_since_user(messages: Sequence[Message]) -> int:
@@ -105,12 +102,7 @@ def steps_since_user(messages: Sequence[Message]) -> int:
 def arguments_of(call: ToolCall) -> dict[str, object] | None:
     """Return a call's arguments, None if they are not a JSON object. Empty text is an empty object."""
     text = plain_arguments(call.arguments)
-    if not text.strip():
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    value = read_json(text) if text.strip() else {}
     return value if isinstance(value, dict) else None
 
 
@@ -199,14 +191,13 @@ def shrunk(message: Message, limit: int) -> Message:
     status, text = message.status, result_text(message)
     if len(text) <= limit:
         return message
-    call = ToolCall(message.call_id, message.name, "")
     size = message.size or len(text)
+    pointer = f"a result of {size} characters"
     if message.ref:
         pointer = f"result of call {message.ref}, {size} characters, read it with read_result"
-    else:
-        pointer = f"a result of {size} characters"
     note = f"\n[Omni TUI: shortened to save room: {pointer}]"
     if status in FROM_SERVER or not status:
+        call = ToolCall(message.call_id, message.name, "")
         body = _framed(call, text, status or "unknown", limit, message.ref or call.id, size)
     else:
         body = host_result(status, text[:limit])
@@ -238,28 +229,34 @@ def read_result(text: str) -> tuple[str, str]:
     return "", text
 
 
-def bound(text: str, limit: int, call: str, size: int = 0) -> str:
+def bound(text: str, limit: int, call: str = "", size: int = 0) -> str:
     """Cut a text to about `limit` characters: three quarters from its head, one from its tail.
 
-    `size` is the length of the whole if `text` was cut before.
+    `call`: the id of the result that the journal keeps. `size`: the length of the whole if `text` was cut
+    before.
     """
     if len(text) <= limit:
         return text
-    head, tail = limit * 3 // 4, limit - limit * 3 // 4
-    cut = (size or len(text)) - head - tail
-    return f"{text[:head]}\n[{cut} characters cut; the whole result is kept, id {call}]\n{text[-tail:]}"
+    head = limit * 3 // 4
+    kept = f"; the whole result is kept, id {call}" if call else ""
+    cut = f"[{(size or len(text)) - limit} characters cut{kept}]"
+    return f"{text[:head]}\n{cut}\n{text[head - limit :]}"
 
 
 def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: int = 0) -> str:
-    # The id in both tags is a digest of the text: a server cannot write the closing tag.
     # Cut first: a huge result is not searched as a whole.
     shown = encodable(bound(text, limit, ref, size))
     unseen = count_hidden(shown)
-    mark = hashlib.sha256(f"{call.id}\0{text}".encode(errors="surrogatepass")).hexdigest()[:12]
+    mark = frame_mark(call.id, text)
     name = re.sub(r"[^\w.-]", "_", call.name)
     says = f' hidden="{unseen} characters that do not show"' if unseen else ""
     opening = f'<tool_result id="{mark}" tool="{name}" status="{status}"{says}>'
     return f'{opening}\n{shown}\n</tool_result id="{mark}">'
+
+
+def frame_mark(*parts: str) -> str:
+    """Return the id in both tags around quoted data, a digest of it: it cannot contain its closing tag."""
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 # --- tokens -----------------------------------------------------------------------------------
@@ -316,8 +313,7 @@ class ClosedHistory:
 
     def _add(self, message: Message, changed: set[int]) -> None:
         if message.role == "tool":
-            waiting = self._open.get(message.call_id)
-            if waiting:
+            if waiting := self._open.get(message.call_id):
                 place = waiting.popleft()
                 self.messages[place] = message
                 changed.add(place)
@@ -328,16 +324,13 @@ class ClosedHistory:
         for call in message.calls:
             self._open.pop(call.id, None)
         changed.add(len(self.messages))
-        self.messages.append(_sendable(message))
+        calls = tuple(_plain(call) for call in message.calls)
+        changes = calls != message.calls
+        self.messages.append(msgspec.structs.replace(message, calls=calls) if changes else message)
         for call in message.calls:
             self._open.setdefault(call.id, deque()).append(len(self.messages))
             changed.add(len(self.messages))
             self.messages.append(missing_result(call, self._states.get(call.id, "uncertain")))
-
-
-def _sendable(message: Message) -> Message:
-    calls = tuple(_plain(call) for call in message.calls)
-    return message if calls == message.calls else msgspec.structs.replace(message, calls=calls)
 
 
 def _plain(call: ToolCall) -> ToolCall:
@@ -368,7 +361,8 @@ def in_order(messages: Sequence[Message], *, strict: bool, system: bool = True) 
     result. With `strict`, there is an answer between a result and the person's next message. Without
     `system`, the system prompt becomes part of the person's first message.
     """
-    head, rest = _head(messages)
+    rest = list(itertools.dropwhile(lambda message: message.role == "system", messages))
+    head = messages[: len(messages) - len(rest)]
     out = _alternating(rest, strict=strict)
     if out and out[0].role != "user":
         out.insert(0, Message("user", BEGIN))
@@ -376,18 +370,20 @@ def in_order(messages: Sequence[Message], *, strict: bool, system: bool = True) 
         out.append(Message("user", GO_ON))
     if not head:
         return out
+    if len(head) > 1:
+        head = [Message("system", "\n\n".join(filter(None, (each.text for each in head))))]
     if system:
         return [*head, *out]
     prompt = Message("user", head[0].text)
-    return [_joined(prompt, out[0]), *out[1:]] if out and out[0].role == "user" else [prompt, *out]
+    return [join_messages(prompt, out[0]), *out[1:]] if out else [prompt]
 
 
 def _alternating(messages: Sequence[Message], *, strict: bool) -> list[Message]:
     out: list[Message] = []
     for message in messages:
         last = out[-1] if out else None
-        if last is not None and _joins(last, message):
-            out[-1] = _joined(last, message)
+        if last is not None and last.role == message.role and message.role != "tool" and not last.calls:
+            out[-1] = join_messages(last, message)
             continue
         if strict and message.role == "user" and last is not None and last.role == "tool":
             out.append(Message("assistant", NO_ANSWER))
@@ -395,25 +391,7 @@ def _alternating(messages: Sequence[Message], *, strict: bool) -> list[Message]:
     return out
 
 
-def _head(messages: Sequence[Message]) -> tuple[list[Message], Sequence[Message]]:
-    """Split off the system prompt; join several of them."""
-    count = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
-    if count < 2:
-        return list(messages[:count]), messages[count:]
-    text = "\n\n".join(filter(None, (each.text for each in messages[:count])))
-    return [Message("system", text)], messages[count:]
-
-
-def _joins(before: Message, message: Message) -> bool:
-    if before.role != message.role:
-        return False
-    return message.role == "user" or (message.role == "assistant" and not before.calls)
-
-
-def _joined(one: Message, other: Message) -> Message:
-    text = _together(one.text, other.text)
+def join_messages(one: Message, other: Message) -> Message:
+    """Return the second message with the text and the images of the first before its own."""
+    text = "\n\n".join(filter(None, (one.text, other.text)))
     return msgspec.structs.replace(other, text=text, images=one.images + other.images)
-
-
-def _together(one: str, other: str) -> str:
-    return "\n\n".join(filter(None, (one, other)))

@@ -43,7 +43,7 @@ class ModelBreakers:
         return self._all.setdefault(name, self._make())
 
     def succeeded(self, name: str) -> None:
-        """A model answered."""
+        """Close the breaker: the model answered, or the person chose it."""
         breaker = self.of(name)
         was = breaker.state
         breaker.succeeded()
@@ -57,10 +57,6 @@ class ModelBreakers:
         breaker.failed(error.what, at_once=lasting or error.kind == "transient", lasting=lasting)
         if breaker.state != "closed":
             self._on_change(name, breaker)
-
-    def reset(self, name: str) -> None:
-        """Close the breaker of a model that the person chose."""
-        self.succeeded(name)
 
 
 class ModelChain:
@@ -104,36 +100,32 @@ class ChainCursor:
 
     def __init__(self, model: Model) -> None:
         self._chain = model if isinstance(model, ModelChain) else None
-        self._model = model if not isinstance(model, ModelChain) else model.first
+        self.model = self._chain.first if self._chain is not None else model
+        """The model to ask now."""
         self._index = 0
         self.probing = False
         """Whether the request is a trial of a half-open breaker, made once only."""
 
     @property
-    def model(self) -> Model:
-        """The model to ask now."""
-        return self._model
-
-    @property
     def label(self) -> str:
         """The label of its answers: its own, or which model it replaces."""
-        if self._model.label or self._index == 0 or self._chain is None:
-            return self._model.label
-        return f"{self._model.name}, in the place of {self._chain.name}"
+        if self.model.label or self._index == 0 or self._chain is None:
+            return self.model.label
+        return f"{self.model.name}, in the place of {self._chain.name}"
 
     def begin(self) -> ModelSwitch | None:
         """A request begins. Return the switch if this model's breaker is open and another is asked."""
         self.probing = False
         if self._chain is None:
             return None
-        here = self._chain.breakers.of(self._model.name)
+        left = self.model.name
+        here = self._chain.breakers.of(left)
         if here.take():
             self.probing = here.state == "half_open"
             return None
-        left = self._model.name
         reason = f"{left} is left alone for another {here.wait_s:.0f} s: {here.reason}"
-        if self._go(from_index=self._index + 1):
-            return ModelSwitch(left, self._model.name, reason)
+        if self._go(self._chain):
+            return ModelSwitch(left, self.model.name, reason)
         here.take(force=True)
         self.probing = True
         return None
@@ -141,48 +133,43 @@ class ChainCursor:
     def succeeded(self) -> None:
         """The model answered."""
         if self._chain is not None:
-            self._chain.breakers.succeeded(self._model.name)
+            self._chain.breakers.succeeded(self.model.name)
 
     def released(self) -> None:
         """The request was given up before its outcome was known."""
         if self._chain is not None:
-            self._chain.breakers.of(self._model.name).released()
+            self._chain.breakers.of(self.model.name).released()
 
     def failed(self, error: ModelError) -> ModelSwitch | None:
         """The model failed after all retries. Return the switch to the next, None if there is none."""
         if self._chain is None:
             return None
-        if not _concerns_model(error):
-            self.released()
+        left, beyond = self.model, -1
+        # Whether the error is about the model, not about the request.
+        its_own = error.kind in _LASTING | {"transient", "cut"} or error.status == _NOT_FOUND
+        if its_own:
+            self._chain.breakers.failed(left.name, error)
         else:
-            self._chain.breakers.failed(self._model.name, error)
-        if not (_concerns_model(error) and error.kind != "cut") and error.kind != "overflow":
+            self.released()
+        if error.kind == "overflow":
+            if (window := left.context_window()) is None:
+                return None
+            beyond = window
+        elif not its_own or error.kind == "cut":
             return None
-        left = self._model
-        window = left.context_window() if error.kind == "overflow" else None
-        if error.kind == "overflow" and window is None:
+        if not self._go(self._chain, beyond):
             return None
-        if not self._go(from_index=self._index + 1, beyond=window):
-            return None
-        return ModelSwitch(left.name, self._model.name, error.what, error.todo)
+        return ModelSwitch(left.name, self.model.name, error.what, error.todo)
 
-    def _go(self, *, from_index: int, beyond: int | None = None) -> bool:
-        """Go to the next model whose breaker lets it be asked, with a window larger than `beyond`."""
-        chain = self._chain
-        if chain is None:
-            return False
-        for index in range(from_index, len(chain)):
+    def _go(self, chain: ModelChain, beyond: int = -1) -> bool:
+        """Go to the next model whose breaker lets it be asked, with more than `beyond` tokens of window."""
+        for index in range(self._index + 1, len(chain)):
             model = chain.at(index)
-            if beyond is not None and (model.context_window() or 0) <= beyond:
+            if (model.context_window() or 0) <= beyond:
                 continue
             breaker = chain.breakers.of(model.name)
             if breaker.take():
-                self._index, self._model = index, model
+                self._index, self.model = index, model
                 self.probing = breaker.state == "half_open"
                 return True
         return False
-
-
-def _concerns_model(error: ModelError) -> bool:
-    """Whether an error is about the model, not about the request."""
-    return error.kind in _LASTING | {"transient", "cut"} or error.status == _NOT_FOUND

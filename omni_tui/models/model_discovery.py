@@ -112,13 +112,11 @@ async def find_local_models(
 
 
 async def _ask(server: LocalModelServer, timeout_s: float) -> list[ModelSuggestion]:
+    address = f"http://127.0.0.1:{server.port}"
     try:
         async with asyncio.timeout(timeout_s):
-            listed = await ModelServer(f"http://127.0.0.1:{server.port}", largest=_LARGEST).json(
-                server.path
-            )
-        names = _names(listed)
-    except (OSError, TimeoutError, ValueError, RecursionError, asyncio.IncompleteReadError):
+            names = _names(await ModelServer(address, largest=_LARGEST).json(server.path))
+    except (OSError, ValueError, RecursionError):
         return []
     because = f"{server.name} on this machine (port {server.port})"
     return [ModelSuggestion(f"{server.provider}/{name}", because, costs_money=False) for name in names]

@@ -8,12 +8,13 @@ llama.cpp and vLLM each report that in their own way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import importlib.util
 import json
 import logging
 import re
 import ssl
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,17 +50,13 @@ class _Entry(msgspec.Struct):
     mode: Any = None
 
 
-_lock = threading.Lock()
-_table: dict[str, _Entry] | None = None
-
-
 def facts_of(name: str) -> ModelFacts:
     """Return the facts of a model by LiteLLM's name; all None if it is not listed."""
-    table = _read()
+    table = _table()
     entry = table.get(name) or table.get(name.partition("/")[2])
     if entry is None or entry.mode not in (None, "chat", "completion", "responses"):
         return ModelFacts()
-    window = next((n for n in (entry.max_input_tokens, entry.max_tokens) if _is_count(n)), None)
+    window = next((n for n in (entry.max_input_tokens, entry.max_tokens) if type(n) is int and n > 0), None)
     free = provider_of(name) in FREE
     return ModelFacts(
         window=window,
@@ -69,15 +66,8 @@ def facts_of(name: str) -> ModelFacts:
     )
 
 
-def _read() -> dict[str, _Entry]:
-    global _table
-    with _lock:
-        if _table is None:
-            _table = _load()
-        return _table
-
-
-def _load() -> dict[str, _Entry]:
+@functools.cache
+def _table() -> dict[str, _Entry]:
     found = importlib.util.find_spec("litellm")
     for folder in (found.submodule_search_locations or ()) if found else ():
         try:
@@ -85,10 +75,6 @@ def _load() -> dict[str, _Entry]:
         except (OSError, msgspec.DecodeError):
             logger.warning("LiteLLM's table of models cannot be read", exc_info=True)
     return {}
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _price(value: object) -> float | None:
@@ -117,18 +103,12 @@ async def look_up(
     Asks only local model servers and servers of OpenAI's protocol.
     """
     server = ModelServer(address, key)
-    ways = _LOOKUPS.get(provider, ())
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
-            for way in ways:
-                try:
-                    found = await way(server, model)
-                except (OSError, ValueError, RecursionError, asyncio.IncompleteReadError, ssl.SSLError):
-                    continue
-                if found is not None:
-                    return found
-    except TimeoutError:
-        return None
+            for look in _LOOKUPS.get(provider, ()):
+                with contextlib.suppress(OSError, ValueError, RecursionError):
+                    if (found := await look(server, model)) is not None:
+                        return found
     return None
 
 
@@ -144,18 +124,18 @@ async def _ollama(server: ModelServer, model: str) -> FoundWindow | None:
             return FoundWindow(tokens, settled=True)
     if not isinstance(running.get("models"), list):
         return None  # This is not Ollama.
-    told = await server.json("/api/show", {"model": model})
-    set_to = re.search(r"^num_ctx\s+\"?(\d+)", str(told.get("parameters", "")), re.MULTILINE)
+    found = await server.json("/api/show", {"model": model})
+    set_to = re.search(r"^num_ctx\s+\"?(\d+)", str(found.get("parameters", "")), re.MULTILINE)
     if set_to and (tokens := _count(int(set_to[1]))):
         return FoundWindow(tokens, settled=False)
     return None
 
 
 async def _lm_studio(server: ModelServer, model: str) -> FoundWindow | None:
-    told = await server.json(f"/api/v0/models/{quote(model)}")
-    if tokens := _count(told.get("loaded_context_length")):
+    found = await server.json(f"/api/v0/models/{quote(model)}")
+    if tokens := _count(found.get("loaded_context_length")):
         return FoundWindow(tokens, settled=True)
-    if tokens := _count(told.get("max_context_length")):
+    if tokens := _count(found.get("max_context_length")):
         return FoundWindow(tokens, settled=False)
     return None
 
@@ -174,10 +154,10 @@ async def _lm_studio_new(server: ModelServer, model: str) -> FoundWindow | None:
 
 
 async def _llama_cpp(server: ModelServer, model: str) -> FoundWindow | None:
-    told = await server.json("/props")
-    settings = told.get("default_generation_settings")
+    found = await server.json("/props")
+    settings = found.get("default_generation_settings")
     inner = settings.get("n_ctx") if isinstance(settings, dict) else None
-    tokens = _count(inner) or _count(told.get("n_ctx"))
+    tokens = _count(inner) or _count(found.get("n_ctx"))
     return FoundWindow(tokens, settled=True) if tokens else None
 
 
@@ -199,13 +179,11 @@ def _in_list(entries: list[dict[str, Any]], model: str) -> FoundWindow | None:
 async def _unknown(server: ModelServer, model: str) -> FoundWindow | None:
     """Ask any server of OpenAI's protocol; the owner in its list tells which server it is."""
     entries = _entries(await server.json("/v1/models"), "data")
-    if (found := _in_list(entries, model)) is not None:
-        return found
+    found = _in_list(entries, model)
     owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
-    for way in (way for owner, ways in _OWNERS.items() if owner in owners for way in ways):
-        if (found := await way(server, model)) is not None:
-            return found
-    return None
+    for look in (look for owner, looks in _OWNERS.items() if owner in owners for look in looks):
+        found = found or await look(server, model)
+    return found
 
 
 _Lookup = Callable[["ModelServer", str], Awaitable[FoundWindow | None]]
@@ -231,8 +209,7 @@ def _entries(value: object, key: str) -> list[dict[str, Any]]:
 
 
 def _count(value: object) -> int:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and isinstance(value, int) and value >= _LEAST else 0
+    return value if isinstance(value, int) and value >= _LEAST else 0
 
 
 # --- HTTP -------------------------------------------------------------------------------------
@@ -277,12 +254,9 @@ class ModelServer:
 
     def _head(self, path: str, body: bytes | None) -> bytes:
         # HTTP/1.0: the answer ends with the connection.
-        lines = [
-            f"{'GET' if body is None else 'POST'} {self._path}{path} HTTP/1.0",
-            f"Host: {self._host}:{self._port}",
-            "Accept: application/json",
-            "Connection: close",
-        ]
+        method = "GET" if body is None else "POST"
+        lines = [f"{method} {self._path}{path} HTTP/1.0", f"Host: {self._host}:{self._port}"]
+        lines += ["Accept: application/json", "Connection: close"]
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         if self._key and re.fullmatch(r"[\x21-\x7e]+", self._key):

@@ -8,11 +8,11 @@ The same conversation gives the same bytes.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from omni_tui.models._request_interpreter import (
     ClarifyingQuestion,
@@ -38,10 +38,11 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, result_text
+from omni_tui.models.message_history import estimate, read_json, result_text
 from omni_tui.protocol.events import Usage
 
 _MAX_QUOTE = 4_000
+_NO_TOOLS = "I match words to tools, but no tools are connected. Connect a server, or set a language model."
 _FAILED = {
     "failed": "failed",
     "result_rejected": "ran, but its result breaks its own schema",
@@ -59,12 +60,10 @@ def quotes(results: Sequence[Message]) -> list[str]:
     """Quote each successful result, up to a limit."""
     out: list[str] = []
     for message in results:
-        if message.status in _FAILED:
-            continue
-        text, name = result_text(message), bare(message.name) or "The tool"
-        out.append(
-            f"`{name}` answered:\n\n{_fenced(text)}" if text.strip() else f"`{name}` answered nothing."
-        )
+        if message.status not in _FAILED:
+            text = result_text(message)
+            said = f":\n\n{_fenced(text)}" if text.strip() else " nothing."
+            out.append(f"`{bare(message.name) or 'The tool'}` answered{said}")
     return out
 
 
@@ -85,20 +84,9 @@ def _fenced(text: str) -> str:
         text = f"{text[:_MAX_QUOTE]}\n[{len(text) - _MAX_QUOTE} characters more in the whole result]"
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{'json' if _is_json(text) else ''}\n{text}\n{fence}"
+    return f"{fence}{'json' if isinstance(read_json(text), dict | list) else ''}\n{text}\n{fence}"
 
 
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-_TITLE = 80
 _RESULT = re.compile(r"\b(?:the|its|that) (?:result|answer|outcome)s?\b", re.IGNORECASE)
 _FENCE = re.compile(r"^\s*(`{3,})", re.MULTILINE)
 _MAX_PHASES, _MAX_IN_PHASE = 8, 8
@@ -114,7 +102,8 @@ def plan_draft(system: str, messages: Sequence[Message]) -> str:
     last = asked[-1] if asked else ""
     if last.startswith("[failed:"):
         return _json(go_on="These are rules, not a language model: they have no other way.")
-    if messages and messages[-1].role == "user" and _is_reply(messages):
+    is_reply = [message.role for message in messages[-2:]] == ["assistant", "user"]
+    if is_reply and messages[-2].text.startswith('{"analysis"'):
         return _json(
             answer="I am rules, not a language model: I cannot plan anew from words. Edit the plan, or ask "
             "in other words."
@@ -122,25 +111,14 @@ def plan_draft(system: str, messages: Sequence[Message]) -> str:
     return _planned(without_attachments(last), dict(_tools(system)))
 
 
-def _is_reply(messages: Sequence[Message]) -> bool:
-    """Whether the last message answers a plan of the rules."""
-    before = messages[-2] if len(messages) > 1 else None
-    return before is not None and before.role == "assistant" and before.text.startswith('{"analysis"')
-
-
 def _tools(system: str) -> Iterator[tuple[str, ToolSpec]]:
     """Yield the key and spec of each tool in a planner's prompt, one JSON object a line."""
     for line in system.splitlines():
-        if not line.startswith('{"tool"'):
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        key = str(value["tool"])
-        server, _, name = key.partition("/")
-        # Without arguments: the task asks for them.
-        yield key, ToolSpec(f"{server}__{name}", str(value.get("does", "")), {"type": "object"})
+        if line.startswith('{"tool"') and (value := read_json(line)) is not None:
+            key = str(value["tool"])
+            server, _, name = key.partition("/")
+            # Without arguments: the task asks for them.
+            yield key, ToolSpec(f"{server}__{name}", str(value.get("does", "")), {"type": "object"})
 
 
 def _planned(request: str, tools: dict[str, ToolSpec]) -> str:
@@ -155,36 +133,24 @@ def _planned(request: str, tools: dict[str, ToolSpec]) -> str:
             if not isinstance(step, InterpretedCall):
                 return _json(answer=_why_not(clause, step, tools))
             found[-1].append((clause, keys[step.tool.name]))
-    if _chained(found) or len(found) > _MAX_PHASES or max(map(len, found)) > _MAX_IN_PHASE:
+    numbers = itertools.count(1)
+    phases = [[_task(f"n{next(numbers)}", clause, [tool]) for clause, tool in phase] for phase in found]
+    chained = any(_RESULT.search(clause) for phase in found[1:] for clause, _ in phase)
+    if chained or len(found) > _MAX_PHASES or max(map(len, found)) > _MAX_IN_PHASE:
         # One task, since its parts pass results on or are too many.
         used = list(dict.fromkeys(tool for phase in found for _, tool in phase))
-        return _draft([[_task("a", request, used)]])
-    numbers = iter(range(1, 100))
-    return _draft(
-        [[_task(f"n{next(numbers)}", clause, [tool]) for clause, tool in phase] for phase in found]
-    )
-
-
-def _chained(found: Sequence[Sequence[tuple[str, str]]]) -> bool:
-    return any(_RESULT.search(clause) for phase in found[1:] for clause, _ in phase)
-
-
-def _task(ident: str, clause: str, tools: list[str]) -> dict[str, Any]:
-    line = " ".join(clause.split())
-    title = line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
-    return {"id": ident, "title": title, "goal": clause, "tools": tools}
-
-
-def _draft(phases: list[list[dict[str, Any]]]) -> str:
+        phases = [[_task("a", request, used)]]
     titled = [{"title": f"step {at}", "tasks": tasks} for at, tasks in enumerate(phases, 1)]
     return _json(analysis=_HOW, phases=titled)
 
 
+def _task(ident: str, clause: str, tools: list[str]) -> dict[str, Any]:
+    return {"id": ident, "title": _short(clause), "goal": clause, "tools": tools}
+
+
 def _why_not(clause: str, step: object, tools: dict[str, ToolSpec]) -> str:
     if not tools:
-        return (
-            "I match words to tools, and no tools are connected. Connect a server, or set a language model."
-        )
+        return _NO_TOOLS
     if isinstance(step, ClarifyingQuestion):
         return f"I cannot plan “{clause}”: {step.text}"
     named = ", ".join(f"`{key}`" for key in list(tools)[:8])
@@ -201,21 +167,10 @@ def _json(**value: Any) -> str:
 # --- tasks and the report ---------------------------------------------------------------------
 
 
-def second_try(messages: Sequence[Message]) -> str:
-    """Return the answer to a task that is tried again, "" if it is not: the rules cannot do better."""
-    said = [message.text for message in messages if message.role == "user"]
-    if len(said) < 2:
-        return ""
-    first = said[1].partition("\n")[0].partition(": ")[2]
-    return f"{TASK_FAILED} {first} (The rules have no other way.)"
-
-
 def report(messages: Sequence[Message]) -> str:
     """Return the report on a plan: the state and the result of each task."""
-    text = messages[-1].text if messages else ""
-    try:
-        records = json.loads(text.partition("\n")[2])
-    except ValueError:
+    records = read_json(messages[-1].text.partition("\n")[2]) if messages else None
+    if records is None:
         return "The records of the tasks cannot be read."
     done = sum(record["state"] == "done" for record in records)
     parts = [f"{done} of {len(records)} {'task was' if len(records) == 1 else 'tasks were'} done."]
@@ -227,7 +182,6 @@ def report(messages: Sequence[Message]) -> str:
 
 
 def _closed(text: str) -> str:
-    """Close a code block that was cut off."""
     open_ = ""
     for fence in _FENCE.findall(text):
         open_ = "" if open_ and len(fence) >= len(open_) else open_ or fence
@@ -244,10 +198,7 @@ _HELP = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _RuleReply:
-    """An answer of the rules: thought, text and calls."""
-
+class _RuleReply(NamedTuple):
     thought: str = ""
     text: str = ""
     calls: tuple[InterpretedCall, ...] = ()
@@ -283,7 +234,17 @@ class OfflineModel:
         for piece in _pieces(say.text):
             yield TextPart(piece)
             await asyncio.sleep(0)
-        yield _reply(request, say)
+        # Ids continue from the conversation: the same conversation gives the same ids.
+        made = sum(len(message.calls) for message in request.messages)
+        calls = tuple(
+            ToolCall(f"offline_{made + at}", each.tool.name, json.dumps(each.arguments, ensure_ascii=False))
+            for at, each in enumerate(say.calls, 1)
+        )
+        message = Message(role="assistant", text=say.text, calls=calls)
+        usage = Usage(
+            input=estimate(request.messages), output=estimate([message]), cost=0.0, estimated=True
+        )
+        yield Reply(message, "tool_calls" if calls else "stop", usage, label=LABEL)
 
     def _decide(self, request: ModelRequest) -> _RuleReply:
         system = next((m.text for m in request.messages if m.role == "system"), "")
@@ -316,24 +277,27 @@ def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleRep
     results = [message for message in tail if message.role == "tool"]
     if rounds and (failed := failures(results)):
         left = [clause for group in groups[len(rounds) :] for clause in group] if answered is None else []
-        return _RuleReply(text="\n\n".join((*quotes(results), *failed, *_left(left))))
-    if answered is not None:
-        return _RuleReply(text="\n\n".join(quotes(results))) if rounds else _told(planner, [answered], text)
+        if left:
+            failed.append("Not done after that: " + "; ".join(f"“{_short(one)}”" for one in left) + ".")
+        return _RuleReply(text="\n\n".join((*quotes(results), *failed)))
+    if answered is not None and not rounds:
+        return _reply(planner, [answered], text)
     if not rounds and _HELP.fullmatch(text.strip()):
         return _RuleReply(text=_help(planner.tools))
-    if len(rounds) >= len(groups):
+    if answered is not None or len(rounds) >= len(groups):
         return _RuleReply(text="\n\n".join(quotes(results)))
     previous = result_text(results[-1]) if results else ""
     steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
-    said = _told(planner, steps, text)
+    said = _reply(planner, steps, text)
     before = "\n\n".join(quotes(results))
     return said if said.calls or not before else _RuleReply(said.thought, f"{before}\n\n{said.text}")
 
 
 def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleReply:
-    """Return the next answer on a task of a plan; it says if the task failed."""
-    if again := second_try(messages):
-        return _RuleReply(text=again)
+    said = [message.text for message in messages if message.role == "user"]
+    if len(said) > 1:
+        first = said[1].partition("\n")[0].partition(": ")[2]
+        return _RuleReply(text=f"{TASK_FAILED} {first} (The rules have no other way.)")
     say = decide(planner, messages)
     results = [message for message in messages if message.role == "tool"]
     if say.calls or (results and not failures(results)):
@@ -376,13 +340,10 @@ def _pending(
 # --- words ------------------------------------------------------------------------------------
 
 
-def _told(planner: RequestInterpreter, steps: Sequence[Interpretation], request: str) -> _RuleReply:
+def _reply(planner: RequestInterpreter, steps: Sequence[Interpretation], request: str) -> _RuleReply:
     """Turn steps into an answer: calls only if every step is a call."""
-    thoughts: list[str] = []
-    for step in steps:
-        if isinstance(step, InterpretedCall | ClarifyingQuestion) and step.because:
-            thoughts.append(step.because)
-    thought = "\n".join(thoughts)
+    reasons = (step.because for step in steps if not isinstance(step, NoMatchingTool))
+    thought = "\n".join(filter(None, reasons))
     calls = tuple(step for step in steps if isinstance(step, InterpretedCall))
     if len(calls) == len(steps):
         return _RuleReply(thought, calls=calls)
@@ -390,42 +351,31 @@ def _told(planner: RequestInterpreter, steps: Sequence[Interpretation], request:
     if question is not None:
         return _RuleReply(thought, question.text)
     unknown = next(step for step in steps if isinstance(step, NoMatchingTool))
-    return _RuleReply(_no_match(unknown), _decline(planner.tools, unknown, request))
-
-
-def _no_match(unknown: NoMatchingTool) -> str:
     if unknown.problem:
-        return ""
-    near = ", ".join(bare(tool.name) for tool in unknown.nearest)
-    return (
-        f"No tool matches well enough. Nearest: {near}."
-        if near
-        else "No tool shares a word with the request."
-    )
-
-
-def _decline(tools: Sequence[ToolSpec], unknown: NoMatchingTool, request: str) -> str:
-    if unknown.problem:
-        return unknown.problem
-    if not tools:
-        return (
-            "I match words to tools, and no tools are connected. Connect a server, or set a language model."
-        )
-    shown = unknown.nearest or tuple(tools[:5])
-    lines = "\n".join(f"- `{signature(tool)}` {_first_line(tool)}" for tool in shown)
-    what = "nearest to it are" if unknown.nearest else "there are for example"
-    return (
+        return _RuleReply(text=unknown.problem)
+    thought, what = "No tool shares a word with the request.", "there are for example"
+    if unknown.nearest:
+        near = ", ".join(bare(tool.name) for tool in unknown.nearest)
+        thought, what = f"No tool matches well enough. Nearest: {near}.", "nearest to it are"
+    if not planner.tools:
+        return _RuleReply(thought, _NO_TOOLS)
+    lines = _tool_lines(unknown.nearest or planner.tools[:5])
+    text = (
         f"I match words to tools, and nothing here clearly does “{_short(request)}”; {what}:\n\n{lines}\n\n"
         "Name a tool in your words, call it directly (`/call tool key=value`), or set a language model."
     )
+    return _RuleReply(thought, text)
+
+
+def _tool_lines(tools: Sequence[ToolSpec]) -> str:
+    described = ((tool, tool.description.strip().partition("\n")[0][:120]) for tool in tools)
+    return "\n".join(f"- `{signature(tool)}` {line}" for tool, line in described)
 
 
 def _help(tools: Sequence[ToolSpec]) -> str:
     if not tools:
-        return (
-            "I match words to tools, but no tools are connected. Connect a server, or set a language model."
-        )
-    lines = "\n".join(f"- `{signature(tool)}` {_first_line(tool)}" for tool in tools[:12])
+        return _NO_TOOLS
+    lines = _tool_lines(tools[:12])
     more = f"\n- … and {len(tools) - 12} more" if len(tools) > 12 else ""
     return (
         "I am rules, not a language model: I match your words to the tools and quote what they answer.\n\n"
@@ -434,39 +384,12 @@ def _help(tools: Sequence[ToolSpec]) -> str:
     )
 
 
-def _left(clauses: Sequence[str]) -> list[str]:
-    return (
-        ["Not done after that: " + "; ".join(f"“{_short(clause)}”" for clause in clauses) + "."]
-        if clauses
-        else []
-    )
-
-
-def _first_line(tool: ToolSpec) -> str:
-    return tool.description.strip().partition("\n")[0][:120]
-
-
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 80 else line[:79] + "…"
-
-
-# --- the stream -------------------------------------------------------------------------------
 
 
 def _pieces(text: str) -> list[str]:
     """Cut a text into pieces of a few words; a long one into fewer, larger ones."""
     size = max(12, -(-len(text) // _MAX_CHUNKS))
     return [text[at : at + size] for at in range(0, len(text), size)]
-
-
-def _reply(request: ModelRequest, say: _RuleReply) -> Reply:
-    # Ids continue from the conversation: the same conversation gives the same ids.
-    made = sum(len(message.calls) for message in request.messages)
-    calls = tuple(
-        ToolCall(f"offline_{made + at}", each.tool.name, json.dumps(each.arguments, ensure_ascii=False))
-        for at, each in enumerate(say.calls, 1)
-    )
-    message = Message(role="assistant", text=say.text, calls=calls)
-    usage = Usage(input=estimate(request.messages), output=estimate([message]), cost=0.0, estimated=True)
-    return Reply(message, "tool_calls" if calls else "stop", usage, label=LABEL)

@@ -62,16 +62,14 @@ def takes_reasoning(provider: str, address: str = "") -> bool:
 
 def returned(messages: Sequence[Message], here: str) -> list[Message]:
     """Return the messages without thoughts of other origins than `here`."""
-    return [_returned(message, here) for message in messages]
-
-
-def _returned(message: Message, here: str) -> Message:
-    changes: dict[str, object] = {}
-    if message.thinking and not (here and message.origin == here):
-        changes["thinking"] = ()
-    if message.reasoning and not is_same_family(message.origin, here):
-        changes["reasoning"] = ""
-    return msgspec.structs.replace(message, **changes) if changes else message
+    out: list[Message] = []
+    for message in messages:
+        if message.thinking and not (here and message.origin == here):
+            message = msgspec.structs.replace(message, thinking=())
+        if message.reasoning and not is_same_family(message.origin, here):
+            message = msgspec.structs.replace(message, reasoning="")
+        out.append(message)
+    return out
 
 
 def unsigned_id(ident: str) -> str:

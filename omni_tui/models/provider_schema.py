@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from omni_tui.security.schema_checker import is_pattern
+
 Schema = dict[str, Any]
 Family = Literal["plain", "gemini", "local"]
 """For any provider of JSON Schema; for Gemini, which supports a part of it; for a local server, whose
@@ -52,7 +54,7 @@ def for_provider(schema: Mapping[str, Any], family: Family = "plain") -> Schema:
     beyond 4,000 nodes or 12 levels. Alternatives at the top are merged: all their properties with all
     values, and required is only what all of them require.
     """
-    return _merged(_Normaliser(schema, family).run(), family)
+    return _merged(_Normaliser(schema, family).schema(schema, (), 0))
 
 
 def bare(schema: Schema) -> Schema:
@@ -79,10 +81,8 @@ class _Normaliser:
         self._family = family
         self._left = _MAX_NODES
 
-    def run(self) -> Schema:
-        return self._schema(self._root, (), 0)
-
-    def _schema(self, node: object, seen: tuple[str, ...], depth: int) -> Schema:
+    def schema(self, node: object, seen: tuple[str, ...], depth: int) -> Schema:
+        """Return one schema, `depth` levels down, behind the references `seen`."""
         if node is False:
             return {"not": {}}
         self._left -= 1
@@ -94,7 +94,7 @@ class _Normaliser:
         # Keywords beside a reference count too (JSON Schema 2020-12, section 8.2.3.1).
         beside = {key: value for key, value in node.items() if key != "$ref"}
         target = None if reference in seen else self._target(reference)
-        followed = self._schema(target, (*seen, reference), depth + 1) if target is not None else {}
+        followed = self.schema(target, (*seen, reference), depth + 1) if target is not None else {}
         return {**followed, **self._one(beside, seen, depth)} if beside else followed
 
     def _target(self, reference: str) -> object:
@@ -127,10 +127,10 @@ class _Normaliser:
             branches = [each for each in listed if each is not True] if isinstance(listed, list) else []
             if branches:
                 # A draft-3 union of types may have left some there.
-                out[key] = out.get(key, []) + [self._schema(each, seen, depth + 1) for each in branches]
+                out[key] = out.get(key, []) + [self.schema(each, seen, depth + 1) for each in branches]
         for key in _SCHEMAS:
             if isinstance(node.get(key), Mapping | bool):
-                out[key] = self._schema(node[key], seen, depth + 1)
+                out[key] = self.schema(node[key], seen, depth + 1)
         return self._fitted(out, notes)
 
     @staticmethod
@@ -156,10 +156,10 @@ class _Normaliser:
             types.append("null")
         if shapes and not anything:
             # Draft 3: a union of types may hold whole schemas.
-            branches = [self._schema(each, seen, depth + 1) for each in shapes]
+            branches = [self.schema(each, seen, depth + 1) for each in shapes]
             out["anyOf"] = [*branches, *({"type": each} for each in types)]
         elif types and not anything:
-            out["type"] = types[0] if len(types) == 1 else types
+            _set_types(out, types)
 
     def _values(self, node: Mapping[str, Any], out: Schema, notes: list[str]) -> None:
         if "const" in node:
@@ -167,7 +167,7 @@ class _Normaliser:
         listed = node.get("enum")
         if not isinstance(listed, list) or not listed:
             return
-        values = list({_exact(each): each for each in listed}.values())
+        values = _unique(listed)
         if len(values) > _MAX_ENUM:
             notes.append(f"One of {len(values)} values, for example {_words(values[:20])}.")
         else:
@@ -177,16 +177,12 @@ class _Normaliser:
         pattern = node.get("pattern")
         if not isinstance(pattern, str):
             return
-        if len(pattern) <= _MAX_PATTERN and _is_regex(pattern) and self._takes(pattern):
+        whole = self._family != "local" or (pattern.startswith("^") and pattern.endswith("$"))
+        simple = self._family == "plain" or (whole and not _LOOKS.search(pattern))
+        if simple and _is_regex(pattern):
             out["pattern"] = pattern
         else:
             notes.append(f"Must match {pattern[:_MAX_PATTERN]}")
-
-    def _takes(self, pattern: str) -> bool:
-        if self._family == "plain":
-            return True
-        whole = pattern.startswith("^") and pattern.endswith("$")
-        return not _LOOKS.search(pattern) and (whole or self._family == "gemini")
 
     def _object(self, node: Mapping[str, Any], out: Schema, seen: tuple[str, ...], depth: int) -> None:
         listed = node.get("required")
@@ -194,7 +190,7 @@ class _Normaliser:
         given = node.get("properties")
         if isinstance(given, Mapping):
             out["properties"] = {
-                str(key): self._schema(value, seen, depth + 1)
+                str(key): self.schema(value, seen, depth + 1)
                 for key, value in given.items()
                 if value is not False
             }
@@ -211,26 +207,27 @@ class _Normaliser:
         if isinstance(others, bool):
             out["additionalProperties"] = others
         elif isinstance(others, Mapping):
-            out["additionalProperties"] = self._schema(others, seen, depth + 1)
+            out["additionalProperties"] = self.schema(others, seen, depth + 1)
         patterns = node.get("patternProperties")
         if isinstance(patterns, Mapping) and self._family == "plain":
-            named = {str(key): value for key, value in patterns.items() if _is_regex(str(key))}
+            named = {
+                str(key): self.schema(value, seen, depth + 1)
+                for key, value in patterns.items()
+                if _is_regex(str(key))
+            }
             if named:
-                out["patternProperties"] = {
-                    key: self._schema(value, seen, depth + 1) for key, value in named.items()
-                }
+                out["patternProperties"] = named
 
     def _array(self, node: Mapping[str, Any], out: Schema, seen: tuple[str, ...], depth: int) -> None:
         items = node.get("items")
         places = [each for each in (node.get("prefixItems"), items) if isinstance(each, list)]
         if places:
-            shapes = [self._schema(each, seen, depth + 1) for place in places for each in place]
+            shapes = [self.schema(each, seen, depth + 1) for place in places for each in place]
             if isinstance(items, Mapping):
-                shapes.append(self._schema(items, seen, depth + 1))
-            shapes = list({_exact(each): each for each in shapes}.values())
+                shapes.append(self.schema(items, seen, depth + 1))
             out["items"] = {} if {} in shapes or not shapes else _any_of(shapes)
         elif isinstance(items, Mapping):
-            out["items"] = self._schema(items, seen, depth + 1)
+            out["items"] = self.schema(items, seen, depth + 1)
         elif "array" in _types(out):
             out["items"] = {}
 
@@ -246,7 +243,7 @@ class _Normaliser:
             out = _for_gemini(out, notes)
         elif self._family == "local" and "not" not in out:
             types = _types(out) or _shown_types(out)
-            out["type"] = types[0] if len(types) == 1 else types
+            _set_types(out, types)
             if "array" in types:
                 out.setdefault("items", {"type": "string"})
         if notes:
@@ -266,7 +263,7 @@ def _for_gemini(out: Schema, notes: list[str]) -> Schema:
         else:
             notes.append(f"One of {_words(values)}.")
             if not _types(out) and (types := _types_of(values)) not in ([], ["null"]):
-                out["type"] = types[0] if len(types) == 1 else types
+                _set_types(out, types)
     _gemini_choices(out)
     types = _types(out)
     if types == ["null"]:
@@ -313,30 +310,27 @@ def _plain_words(node: Mapping[str, Any]) -> Schema:
             out[key] = value[:_MAX_WORDS]
         elif key in _COUNTS and _is_number(value) and value >= 0 and value == int(value):
             out[key] = int(value)
-        elif _is_taken(key, value):
+        elif (
+            (key in _FLAGS and isinstance(value, bool))
+            or key == "default"
+            or (key == "examples" and isinstance(value, list))
+        ):
             out[key] = value
     return out
-
-
-def _is_taken(key: str, value: object) -> bool:
-    if key in _FLAGS:
-        return isinstance(value, bool)
-    return key == "default" or (key == "examples" and isinstance(value, list))
 
 
 # --- alternatives at the top ------------------------------------------------------------------
 
 
-def _merged(schema: Schema, family: Family) -> Schema:
+def _merged(schema: Schema) -> Schema:
     """Merge alternatives at the top into one object; OpenAI and Anthropic accept none there."""
     top = {key: value for key, value in schema.items() if key not in _NOT_AT_THE_TOP}
     own = _properties(schema)
     required = _required(schema)
     merged: Schema = {}
-    told: list[str] = []
+    pairs: list[str] = []
     for word in _CHOICES:
-        branches = [each for each in schema.get(word, []) if isinstance(each, dict)]
-        flat = [_flat(branch) for branch in branches]
+        flat = [_flat(branch) for branch in schema.get(word, [])]
         joined: Schema = {}
         for branch in flat:
             for key, value in _properties(branch).items():
@@ -347,7 +341,7 @@ def _merged(schema: Schema, family: Family) -> Schema:
         if needs:
             required |= set.union(*needs) if word == "allOf" else set.intersection(*needs)
         if word != "allOf" and len(flat) > 1:
-            told += _told(flat)
+            pairs += _pairs(flat)
     for condition in ("then", "else"):
         merged = {**_properties(schema.get(condition, {})), **merged}
     properties = {
@@ -359,21 +353,19 @@ def _merged(schema: Schema, family: Family) -> Schema:
         out["required"] = needed
     else:
         out.pop("required", None)
-    if told:
+    if pairs:
         words = str(top.get("description", "")).strip()
-        out["description"] = " ".join(filter(None, (words, "One of: " + "; ".join(told)[:1_000])))
+        out["description"] = " ".join(filter(None, (words, "One of: " + "; ".join(pairs)[:1_000])))
     return out
 
 
 def _flat(branch: Schema) -> Schema:
-    """Return a branch merged with its own `allOf`."""
     for part in branch.get("allOf", []):
-        if isinstance(part, dict):
-            branch = _both(part, branch)
+        branch = _both(part, branch)
     return branch
 
 
-def _told(branches: Sequence[Schema]) -> list[str]:
+def _pairs(branches: Sequence[Schema]) -> list[str]:
     """Return which keys go together, if a constant distinguishes the branches."""
     if not any(_constants(value) for branch in branches for value in _properties(branch).values()):
         return []
@@ -396,22 +388,17 @@ def _either(one: Schema, other: Schema) -> Schema:
     values, more = _constants(one), _constants(other)
     if values and more:
         rest = {key: value for key, value in {**other, **one}.items() if key not in ("const", "enum")}
-        kinds = list(
-            dict.fromkeys([*(_types(one) or _types_of(values)), *(_types(other) or _types_of(more))])
-        )
-        rest["type"] = kinds[0] if len(kinds) == 1 else kinds
-        return {**rest, "enum": list({_exact(each): each for each in (*values, *more)}.values())}
+        kinds = [*(_types(one) or _types_of(values)), *(_types(other) or _types_of(more))]
+        _set_types(rest, list(dict.fromkeys(kinds)))
+        return {**rest, "enum": _unique([*values, *more])}
     if {} in (one, other):
         return {}
-    return _any_of([*_branches(one), *_branches(other)])
-
-
-def _branches(schema: Schema) -> list[Schema]:
-    return list(schema["anyOf"]) if schema.keys() == {"anyOf"} else [schema]
+    branches = [each["anyOf"] if each.keys() == {"anyOf"} else [each] for each in (one, other)]
+    return _any_of([*branches[0], *branches[1]])
 
 
 def _any_of(shapes: list[Schema]) -> Schema:
-    shapes = list({_exact(each): each for each in shapes}.values())
+    shapes = _unique(shapes)
     return shapes[0] if len(shapes) == 1 else {"anyOf": shapes[:20]}
 
 
@@ -430,9 +417,7 @@ def _both(one: Schema, other: Schema) -> Schema:
 
 
 def _constants(schema: Schema) -> list[Any]:
-    if "const" in schema:
-        return [schema["const"]]
-    return list(schema.get("enum", []))
+    return [schema["const"]] if "const" in schema else list(schema.get("enum", []))
 
 
 def _properties(schema: Schema) -> Schema:
@@ -460,6 +445,10 @@ def _types(schema: Schema) -> list[str]:
     return [said] if isinstance(said, str) else list(said)
 
 
+def _set_types(schema: Schema, types: list[str]) -> None:
+    schema["type"] = types[0] if len(types) == 1 else types
+
+
 def _types_of(values: Sequence[Any]) -> list[str]:
     kinds = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
     return list(dict.fromkeys(kinds.get(type(each), "null") for each in values))
@@ -470,15 +459,13 @@ def _is_number(value: object) -> bool:
 
 
 def _is_regex(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+    """Return whether a server's pattern is passed on. Python's own engine takes seconds to compile some."""
+    return len(pattern) <= _MAX_PATTERN and is_pattern(pattern)
 
 
-def _exact(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+def _unique(values: Sequence[Any]) -> list[Any]:
+    """Return each value once, in order; 1, 1.0 and true differ."""
+    return list({json.dumps(each, sort_keys=True, default=str): each for each in values}.values())
 
 
 def _words(values: Sequence[Any]) -> str:

@@ -35,8 +35,8 @@ class ModelQuirks(msgspec.Struct, frozen=True, omit_defaults=True):
     description: int = 0
 
 
-class QuirkStore(Protocol):
-    """Stores the quirks of models. Usable from any thread; never raises."""
+class ModelMemory(Protocol):
+    """Stores what models were found to need, by the key of a model. Thread-safe; never raises."""
 
     def quirks(self, model: str) -> ModelQuirks:
         """Return the quirks of a model."""
@@ -46,20 +46,37 @@ class QuirkStore(Protocol):
         """Store the quirks of a model."""
         ...
 
+    def is_text(self, model: str) -> bool:
+        """Whether the model needs text mode."""
+        ...
 
-class InMemoryQuirks:
-    """Quirks that are kept until the process ends."""
+    def remember_text(self, model: str) -> None:
+        """Store that the model needs text mode."""
+        ...
+
+
+class TransientModelMemory:
+    """A `ModelMemory` that lasts until the process ends."""
 
     def __init__(self) -> None:
-        self._known: dict[str, ModelQuirks] = {}
+        self._quirks: dict[str, ModelQuirks] = {}
+        self._text: set[str] = set()
 
     def quirks(self, model: str) -> ModelQuirks:
-        """Return what was learned since the start."""
-        return self._known.get(model, ModelQuirks())
+        """Return the quirks of a model."""
+        return self._quirks.get(model, ModelQuirks())
 
     def learn(self, model: str, quirks: ModelQuirks) -> None:
         """Keep the quirks of a model."""
-        self._known[model] = quirks
+        self._quirks[model] = quirks
+
+    def is_text(self, model: str) -> bool:
+        """Whether the model needs text mode."""
+        return model in self._text
+
+    def remember_text(self, model: str) -> None:
+        """Remember text mode for a model."""
+        self._text.add(model)
 
 
 _SYSTEM = re.compile(
@@ -102,10 +119,13 @@ _DESCRIPTION = re.compile(
 )
 
 
+_REFUSALS = frozenset({"request", "transient", "permanent"})
+
+
 def learned(quirks: ModelQuirks, error: ModelError) -> ModelQuirks | None:
     """Return the quirks with the one that a refusal shows; None if it shows nothing new."""
     words = error.detail
-    if error.kind not in ("request", "transient", "permanent") or not words:
+    if error.kind not in _REFUSALS or not words:
         return None
     replace = msgspec.structs.replace
     if not quirks.description and (found := _DESCRIPTION.search(words)):
@@ -150,7 +170,7 @@ _MOST_NAMED = 3
 def refused_tools(error: ModelError, tools: Sequence[ToolSpec]) -> list[ToolSpec]:
     """Return the tools that a refusal is about, found by name or by position."""
     words = error.detail
-    if error.kind not in ("request", "transient", "permanent") or not _ABOUT_TOOLS.search(words):
+    if error.kind not in _REFUSALS or not _ABOUT_TOOLS.search(words):
         return []
     if _IN_MESSAGES.search(words) and not _PATH.search(words):
         return []
@@ -163,7 +183,7 @@ def refused_tools(error: ModelError, tools: Sequence[ToolSpec]) -> list[ToolSpec
 
 def is_about_schemas(error: ModelError) -> bool:
     """Whether a refusal is about the schema of a tool it does not name."""
-    return error.kind in ("request", "transient", "permanent") and bool(_ABOUT_SCHEMAS.search(error.detail))
+    return error.kind in _REFUSALS and bool(_ABOUT_SCHEMAS.search(error.detail))
 
 
 class RefusedTools:

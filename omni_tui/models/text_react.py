@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
+from omni_tui.models.message_history import arguments_of, join_messages, read_json
 from omni_tui.models.provider_schema import for_provider
 
 MALFORMED = "malformed_action"
@@ -66,17 +67,14 @@ def as_text(request: ModelRequest, *, offer: bool = True) -> ModelRequest:
         last = messages[-1] if messages else None
         if last is not None and last.role == message.role == "user":
             # Many templates require alternating roles.
-            messages[-1] = msgspec.structs.replace(
-                last, text=f"{last.text}\n\n{message.text}", images=last.images + message.images
-            )
+            messages[-1] = join_messages(last, message)
         else:
             messages.append(message)
     if tools:
-        how = _HOW + "\n".join(_line(tool) for tool in tools)
+        how = Message("system", _HOW + "\n".join(_line(tool) for tool in tools))
         if messages and messages[0].role == "system":
-            messages[0] = msgspec.structs.replace(messages[0], text=f"{messages[0].text}\n\n{how}")
-        else:
-            messages.insert(0, Message(role="system", text=how))
+            how = join_messages(messages.pop(0), how)
+        messages.insert(0, how)
     return ModelRequest(tuple(messages), purpose=request.purpose)
 
 
@@ -102,11 +100,7 @@ def _spoken(messages: Sequence[Message]) -> Iterator[Message]:
 def _block(call: ToolCall) -> str:
     if call.problem:
         return ""
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = {}
-    action = {"action": call.name, "action_input": arguments}
+    action = {"action": call.name, "action_input": arguments_of(call) or {}}
     return f"```json\n{json.dumps(action, ensure_ascii=False)}\n```"
 
 
@@ -122,7 +116,9 @@ def _line(tool: ToolSpec) -> str:
 # --- what comes back --------------------------------------------------------------------------
 
 
-class _Block(NamedTuple):
+class FencedBlock(NamedTuple):
+    """A fenced block of a text, from `start` to `end`. `info` is in lower case."""
+
     start: int
     end: int
     info: str
@@ -137,7 +133,7 @@ def parse(text: str, tools: Sequence[ToolSpec], heard: Sequence[str] = ()) -> Pa
     An unreadable action is a call with a `problem`, and the text stays whole.
     """
     names = {tool.name for tool in tools}
-    actions = [block for block in _blocks(text) if _is_action(block, names)]
+    actions = [block for block in fenced_blocks(text) if _is_action(block, names)]
     if not actions:
         return ParsedAnswer(text, None)
     block = actions[0]
@@ -153,8 +149,8 @@ def _call(name: str, arguments: str, problem: str = "") -> ToolCall:
     return ToolCall(f"call_{uuid.uuid4().hex[:24]}", name, arguments, problem)
 
 
-def _blocks(text: str) -> Iterator[_Block]:
-    """Yield the top-level fenced blocks of a text (CommonMark 0.31, section 4.5)."""
+def fenced_blocks(text: str) -> Iterator[FencedBlock]:
+    """Yield the top-level fenced blocks of a text (CommonMark 0.31, section 4.5), none in a quotation."""
     at, quoted = 0, ""
     begun: tuple[int, int, str, str] | None = None
     for line in text.splitlines(keepends=True):
@@ -162,7 +158,7 @@ def _blocks(text: str) -> Iterator[_Block]:
         bare = line.rstrip("\r\n")
         if begun is not None:
             if _closes(bare, begun[2]):
-                yield _Block(begun[0], at, begun[3], text[begun[1] : start], closed=True)
+                yield FencedBlock(begun[0], at, begun[3], text[begun[1] : start], closed=True)
                 begun = None
         elif quoted:
             quoted = "" if quoted in bare else quoted
@@ -171,7 +167,7 @@ def _blocks(text: str) -> Iterator[_Block]:
         elif fence := _FENCE.fullmatch(bare):
             begun = (start, at, fence["marks"], fence["info"].lower())
     if begun is not None:
-        yield _Block(begun[0], len(text), begun[3], text[begun[1] :], closed=False)
+        yield FencedBlock(begun[0], len(text), begun[3], text[begun[1] :], closed=False)
 
 
 def _closes(line: str, marks: str) -> bool:
@@ -179,23 +175,17 @@ def _closes(line: str, marks: str) -> bool:
     return len(stripped) >= len(marks) and set(stripped) == {marks[0]} and line.index(stripped) < 4
 
 
-def _is_action(block: _Block, names: set[str]) -> bool:
-    """Whether a block is meant as an action, valid or not."""
+def _is_action(block: FencedBlock, names: set[str]) -> bool:
     if block.info not in _ACTIONS:
         return False
-    try:
-        value = json.loads(block.body)
-    except (ValueError, RecursionError):
-        meant = block.body.lstrip().startswith("{") and '"action"' in block.body
-        return meant and ('"action_input"' in block.body or _names_one(block.body, names))
+    value, body = read_json(block.body), block.body
+    if value is None:
+        meant = body.lstrip().startswith("{") and '"action"' in body
+        return meant and ('"action_input"' in body or any(json.dumps(name) in body for name in names))
     if not isinstance(value, dict) or "action" not in value:
         return False
     action = value["action"]
     return "action_input" in value or (isinstance(action, str) and action in names)
-
-
-def _names_one(body: str, names: set[str]) -> bool:
-    return any(json.dumps(name) in body for name in names)
 
 
 _FORM = (
@@ -203,13 +193,12 @@ _FORM = (
 )
 
 
-def _problem(block: _Block, behind: str, heard: Sequence[str]) -> str:
+def _problem(block: FencedBlock, behind: str, heard: Sequence[str]) -> str:
     """Return why an action is invalid, "" if it is valid."""
     if not block.closed:
         return f"The block of the action was not closed, so nothing was done. {_FORM}"
-    try:
-        value = json.loads(block.body)
-    except (ValueError, RecursionError):
+    value = read_json(block.body)
+    if value is None:
         return f"The block of the action is not JSON, so nothing was done. {_FORM}"
     if not isinstance(value, dict) or set(value) != {"action", "action_input"}:
         return f"The action needs the keys action and action_input and no others; nothing was done. {_FORM}"

@@ -9,6 +9,7 @@ few tools, then the arguments. Texts and numbers can only be copied from the req
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -19,8 +20,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import jsonschema_rs
 
 from omni_tui.models import tiny_server
 from omni_tui.models._request_interpreter import bare
@@ -40,11 +39,12 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, result_text
+from omni_tui.models.message_history import estimate, read_json, result_text
 from omni_tui.models.offline import failures, quotes
 from omni_tui.models.provider_schema import for_provider
 from omni_tui.models.tool_search import Ranker, word_set, words
 from omni_tui.protocol.events import Usage
+from omni_tui.security.schema_checker import BadSchema, compile_schema, problems
 
 ANSWER = "answer"
 CANDIDATES = 5
@@ -103,20 +103,21 @@ def aliases(tools: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
 
 def which_tool(request: str, tools: Mapping[str, ToolSpec]) -> dict[str, Any]:
     """Return the question which tool to call, or whether to answer without one."""
-    lines = "\n".join(f"{name}: {cut(_first_line(tool), 80)}" for name, tool in tools.items())
+    first_lines = {name: tool.description.strip().partition("\n")[0] for name, tool in tools.items()}
+    lines = "\n".join(f"{name}: {cut(line, 80)}" for name, line in first_lines.items())
     asked = (
         f"Tools:\n{lines}\n{ANSWER}: Reply in words. No tool is needed.\n\n"
         f"Request: {cut(request, 500)}\n\nWhich tool?"
     )
-    return {
-        "messages": [
-            {"role": "system", "content": "You choose the one tool that does what the user asks."},
-            {"role": "user", "content": asked},
-        ],
-        "max_tokens": 48,
-        "temperature": 0,
-        "schema": _object({"tool": {"type": "string", "enum": [*tools, ANSWER]}}),
+    schema = _object({"tool": {"type": "string", "enum": [*tools, ANSWER]}})
+    return _question("You choose the one tool that does what the user asks.", asked, 48, 0) | {
+        "schema": schema
     }
+
+
+def _question(system: str, asked: str, most: int, temperature: float) -> dict[str, Any]:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    return {"messages": messages, "max_tokens": most, "temperature": temperature}
 
 
 # --- its arguments ----------------------------------------------------------------------------
@@ -208,10 +209,6 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_line(tool: ToolSpec) -> str:
-    return tool.description.strip().partition("\n")[0]
-
-
 # --- words ------------------------------------------------------------------------------------
 
 
@@ -235,11 +232,7 @@ def words_on_result(request: str, result: str, temperature: float) -> dict[str, 
     """Return the question what a result means."""
     shown = f"Question: {cut(request, 400)}\nResult: {cut(result, _RESULT_BYTES)}"
     asked = f"{shown}\n\nSay the result in one sentence."
-    return {
-        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": asked}],
-        "max_tokens": 60,
-        "temperature": temperature,
-    }
+    return _question(_SYSTEM, asked, 60, temperature)
 
 
 NAME = "tiny"
@@ -356,25 +349,32 @@ class TinyModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Answer: choose a tool and its arguments, report a result, or answer in words."""
-        _refuse_roles(request)
+        if request.purpose in ("plan", "task", "report"):
+            raise ModelError(
+                "request",
+                "the tiny local model is too small to plan, or to work on a plan",
+                todo="choose another model (/models), or ask in the mode chat",
+            )
         turn = _Turn(self._process, self._patience_s)
-        async with aclosing(self._answer(turn, request)) as events:
+        asked, results = _end(request.messages)
+        answer = self._on_results(turn, asked, results) if results else self._answer(turn, asked, request)
+        async with aclosing(answer) as events:
             async for event in events:
                 yield event
 
-    async def _answer(self, turn: _Turn, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        asked, results = _end(request.messages)
-        if results:
-            async with aclosing(self._on_results(turn, asked, results)) as events:
-                async for event in events:
-                    yield event
-            return
-        tools = _candidates(asked, request.tools) if self._tools else {}
+    async def _answer(
+        self, turn: _Turn, asked: str, request: ModelRequest
+    ) -> AsyncGenerator[ModelEvent, None]:
+        ours = [tool for tool in request.tools if self._tools and tool.name not in BUILTIN_TOOL_NAMES]
+        tools = aliases([hit.tool for hit in Ranker(ours).search(asked, CANDIDATES)])
         if tools:
-            tool = await self._choose(turn, asked, tools)
+            chosen = read_json(await turn.all_of(which_tool(asked, tools)))
+            tool = tools.get(str(chosen.get("tool"))) if isinstance(chosen, dict) else None
             yield ThoughtPart(_chosen(tool, len(tools), len(request.tools)))
             if tool is not None:
-                call, problem = await self._fill(turn, asked, tool, request)
+                call, problem, not_checked = await self._fill(turn, asked, tool, request)
+                if not_checked:
+                    yield ThoughtPart("Not checked in its arguments: " + "; ".join(not_checked))
                 if problem:
                     yield turn.say(problem)
                 yield turn.reply("stop", call)
@@ -402,26 +402,26 @@ class TinyModel:
                 yield turn.say(" …")
         yield turn.reply("stop")
 
-    async def _choose(self, turn: _Turn, asked: str, tools: Mapping[str, ToolSpec]) -> ToolSpec | None:
-        chosen = _parsed(await turn.all_of(which_tool(asked, tools)))
-        name = chosen.get("tool") if chosen is not None else None
-        return tools.get(name) if isinstance(name, str) else None
-
     async def _fill(
         self, turn: _Turn, asked: str, tool: ToolSpec, request: ModelRequest
-    ) -> tuple[ToolCall | None, str]:
-        """Return the call, or why there is none."""
-        schema = wanted(tool, asked)
+    ) -> tuple[ToolCall | None, str, tuple[str, ...]]:
+        """Return the call, or in words why there is none, and what of its arguments was not checked."""
+        schema = await asyncio.to_thread(wanted, tool, asked)
         name = bare(tool.name)
         if len(json.dumps(schema)) > _LARGEST_SCHEMA:
-            return None, f"I chose `{name}`, but its arguments are beyond me. Nothing was called."
+            return None, f"I chose `{name}`, but its arguments are beyond me. Nothing was called.", ()
         text = await turn.all_of(its_arguments(asked, name, schema)) if schema["properties"] else "{}"
-        arguments = _parsed(text)
-        problem = "they are not JSON" if arguments is None else _problem(tool, arguments)
+        arguments = read_json(text)
+        problem = "they are not JSON"
+        not_checked: tuple[str, ...] = ()
+        if isinstance(arguments, dict):
+            problem, not_checked = await asyncio.to_thread(_problem, tool, arguments)
         if problem:
-            return None, f"I chose `{name}`, but got its arguments wrong: {problem}. Nothing was called."
+            words = f"I chose `{name}`, but got its arguments wrong: {problem}. Nothing was called."
+            return None, words, not_checked
         made = sum(len(message.calls) for message in request.messages)
-        return ToolCall(f"tiny_{made + 1}", tool.name, json.dumps(arguments, ensure_ascii=False)), ""
+        call = ToolCall(f"tiny_{made + 1}", tool.name, json.dumps(arguments, ensure_ascii=False))
+        return call, "", not_checked
 
 
 class _Turn:
@@ -435,54 +435,38 @@ class _Turn:
         self.finish: FinishReason = "stop"
 
     def say(self, text: str) -> TextPart:
-        """Add a text that Omni TUI wrote."""
         self._text.append(text)
         return TextPart(text)
 
     async def stream(self, question: Mapping[str, Any]) -> AsyncGenerator[TextPart, None]:
-        """Stream the model's answer to a question."""
-        async with aclosing(self._process.ask(question, self._patience_s)) as answer:
-            async for item in answer:
-                if isinstance(item, TextPart):
-                    self._text.append(item.text)
-                    yield item
-                else:
-                    self._count(item)
+        async with aclosing(self._ask(question)) as answer:
+            async for part in answer:
+                self._text.append(part.text)
+                yield part
 
     async def all_of(self, question: Mapping[str, Any]) -> str:
         """Return the model's whole answer to a question that is not shown."""
-        said: list[str] = []
+        async with aclosing(self._ask(question)) as answer:
+            return "".join([part.text async for part in answer])
+
+    async def _ask(self, question: Mapping[str, Any]) -> AsyncGenerator[TextPart, None]:
         async with aclosing(self._process.ask(question, self._patience_s)) as answer:
             async for item in answer:
                 if isinstance(item, TextPart):
-                    said.append(item.text)
+                    yield item
                 else:
-                    self._count(item)
-        return "".join(said)
+                    self._input += item.usage.input
+                    self._output += item.usage.output
+                    self.finish = item.finish
 
     def reply(self, finish: FinishReason, call: ToolCall | None = None) -> Reply:
-        """Return the end of the answer."""
         text = "".join(self._text).strip()
         message = Message("assistant", text, (call,) if call is not None else ())
         usage = Usage(input=self._input, output=self._output, cost=0.0)
         return Reply(message, "tool_calls" if call is not None else finish, usage, label=LABEL)
 
-    def _count(self, reply: Reply) -> None:
-        self._input += reply.usage.input
-        self._output += reply.usage.output
-        self.finish = reply.finish
-
 
 # --- reading a request ------------------------------------------------------------------------
-
-
-def _refuse_roles(request: ModelRequest) -> None:
-    if request.purpose in ("plan", "task", "report"):
-        raise ModelError(
-            "request",
-            "the tiny local model is too small to plan, or to work on a plan",
-            todo="choose another model (/models), or ask in the mode chat",
-        )
 
 
 def _is_ours(message: Message) -> bool:
@@ -501,33 +485,17 @@ def _end(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     return "", results
 
 
-def _candidates(asked: str, tools: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
-    """Return the tools that match a request best, by short names."""
-    ours = [tool for tool in tools if tool.name not in BUILTIN_TOOL_NAMES]
-    return aliases([hit.tool for hit in Ranker(ours).search(asked, CANDIDATES)]) if ours else {}
-
-
 def _chosen(tool: ToolSpec | None, offered: int, whole: int) -> str:
     tools = "tool that shares" if offered == 1 else "tools that share"
     among = f"{offered} {tools} words with the request, of {whole}, and answering without"
     return f"Chose {bare(tool.name) if tool is not None else 'to answer without a tool'} among {among}."
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
+def _problem(tool: ToolSpec, arguments: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Return why arguments do not fit the tool's whole schema, "" if they do, and what was not checked."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _problem(tool: ToolSpec, arguments: dict[str, Any]) -> str:
-    """Return why arguments do not fit the tool's whole schema, "" if they do."""
-    try:
-        # References are resolved before, and patterns cannot backtrack.
-        check = jsonschema_rs.validator_for(
-            for_provider(tool.parameters), pattern_options=jsonschema_rs.RegexOptions()
-        )
-        return next((error.message[:200] for error in check.iter_errors(arguments)), "")
-    except (ValueError, jsonschema_rs.ValidationError) as error:
-        return f"its schema cannot be used ({str(error)[:100]})"
+        schema = compile_schema(tool.parameters)
+        found = problems(schema, arguments)
+    except BadSchema as error:
+        return str(error), ()
+    return (f"{found[0].where} {found[0].what}".strip() if found else ""), schema.not_checked

@@ -33,6 +33,8 @@ CONTEXT = 2048
 IDLE_S = 900.0
 _NICE = 5
 _PROMPT_CACHE_MIB = 64
+_DELETIONS = 20
+"""How often the folder is deleted before leaving without having managed to."""
 
 
 class _Fatal(Exception):
@@ -51,6 +53,7 @@ class TinyServer:
         self._source = source
         self._target = target
         self._folder = ""
+        self._folder_is_made = threading.Lock()
         self._work: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._stopped = 0
 
@@ -95,7 +98,8 @@ class TinyServer:
             raise _Fatal("import", error) from error
         # The library always listens. It gets a socket in a private folder that is deleted at once, and a
         # key that nobody has: nobody else can use the model.
-        self._folder = tempfile.mkdtemp(prefix="omni-tiny-")
+        with self._folder_is_made:
+            self._folder = tempfile.mkdtemp(prefix="omni-tiny-")
         cores = os.cpu_count() or 1
         params = xllamacpp.CommonParams()
         params.model.path = self._file
@@ -155,14 +159,18 @@ class TinyServer:
             self._leave()
 
     def _leave(self) -> NoReturn:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        # Does not wait for the library's threads.
-        os._exit(0)
+        # The input may end while the model is being loaded: from here on no folder is made, and what the
+        # library puts into the one that there is, while it is being deleted, is deleted as well.
+        with self._folder_is_made:
+            for _ in range(_DELETIONS):
+                if not self._folder or not os.path.lexists(self._folder):
+                    break
+                shutil.rmtree(self._folder, ignore_errors=True)
+            # Does not wait for the library's threads.
+            os._exit(0)
 
 
 def _body(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a request in the library's form."""
     body = {
         "stream": True,
         "stream_options": {"include_usage": True},

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol
 
 import msgspec
 
@@ -23,6 +21,8 @@ from omni_tui.models.base import (
     WindowFinder,
 )
 from omni_tui.models.budget import Forecast, add_usage, forecast
+from omni_tui.models.message_history import read_json
+from omni_tui.models.quirks import ModelMemory, TransientModelMemory
 from omni_tui.models.text_react import ActionBuffer, as_text, parse
 from omni_tui.protocol.events import Usage
 
@@ -30,33 +30,6 @@ _MARKS = ("<tool_call", "<|tool_call", "<function=", "<function_calls>", "<|pyth
 _LEAK = re.compile("|".join(re.escape(mark) for mark in _MARKS))
 _OPENINGS = (*_MARKS, "{", "[{", "```json", "```\n{")
 _LONGEST_HELD = 4_000
-
-
-class ToolModeStore(Protocol):
-    """Stores the tool-calling modes of models. Never raises."""
-
-    def is_text(self, model: str) -> bool:
-        """Whether the model needs text mode."""
-        ...
-
-    def remember_text(self, model: str) -> None:
-        """Store that the model needs text mode."""
-        ...
-
-
-class InMemoryToolModes:
-    """Tool-calling modes that are kept until the process ends."""
-
-    def __init__(self) -> None:
-        self._text: set[str] = set()
-
-    def is_text(self, model: str) -> bool:
-        """Whether text mode was remembered since the start."""
-        return model in self._text
-
-    def remember_text(self, model: str) -> None:
-        """Remember text mode for a model."""
-        self._text.add(model)
 
 
 class ToolModeModel:
@@ -69,7 +42,7 @@ class ToolModeModel:
         self,
         inner: Model,
         mode: ToolCallingSetting = "auto",
-        memory: ToolModeStore | None = None,
+        memory: ModelMemory | None = None,
         *,
         key: str = "",
         on_text: Callable[[str, str], None] | None = None,
@@ -78,7 +51,7 @@ class ToolModeModel:
         self.name = inner.name
         self.label = inner.label
         self._setting = mode
-        self._memory = memory or InMemoryToolModes()
+        self._memory = memory or TransientModelMemory()
         self._key = key or inner.name
         self._on_text = on_text or (lambda _name, _reason: None)
 
@@ -145,7 +118,8 @@ class ToolModeModel:
             trial.verdict = "its provider says that it takes no tools"
         if not trial.verdict:
             return
-        self._learn(trial.verdict)
+        self._memory.remember_text(self._key)
+        self._on_text(self.name, trial.verdict)
         if trial.shown:
             raise ModelError(
                 "cut",
@@ -156,10 +130,6 @@ class ToolModeModel:
         async with aclosing(self._text(request, trial.used)) as events:
             async for event in events:
                 yield event
-
-    def _learn(self, reason: str) -> None:
-        self._memory.remember_text(self._key)
-        self._on_text(self.name, reason)
 
     async def _text(self, request: ModelRequest, used: Usage) -> AsyncGenerator[ModelEvent, None]:
         holder = ActionBuffer() if request.tools else None
@@ -212,17 +182,21 @@ class _Trial:
 
     def __init__(self, request: ModelRequest) -> None:
         self._request = request
-        self._gate = _LeakGate()
+        self._held = ""
         self.verdict = ""
         self.shown = False
         self.used = Usage()
 
     def take(self, event: ModelEvent) -> list[ModelEvent]:
-        """Take an event; return the events to pass on."""
+        """Take an event; return the events to pass on. Text that may be a call is held back."""
         if isinstance(event, TextPart):
-            text = self._gate.add(event.text)
-            self.shown = self.shown or bool(text)
-            return [TextPart(text)] if text else []
+            self._held += event.text
+            start = self._held.lstrip()
+            may_be = any(start.startswith(mark) or mark.startswith(start) for mark in _OPENINGS)
+            if not self.shown and may_be and len(self._held) <= _LONGEST_HELD:
+                return []
+            self.shown = True
+            return self.rest()
         if not isinstance(event, Reply):
             return [event]
         if _is_leak(event, self._request):
@@ -231,34 +205,8 @@ class _Trial:
         return [*self.rest(), event]
 
     def rest(self) -> list[ModelEvent]:
-        """Return the text that was held back."""
-        text = self._gate.rest()
-        return [TextPart(text)] if text else []
-
-
-class _LeakGate:
-    """Holds back the text of an answer while it may be a call written as text."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._open = False
-
-    def add(self, text: str) -> str:
-        """Take more text; return what may be shown now."""
-        if self._open:
-            return text
-        self._text += text
-        start = self._text.lstrip()
-        may_be = any(start.startswith(mark) or mark.startswith(start) for mark in _OPENINGS)
-        if may_be and len(self._text) <= _LONGEST_HELD:
-            return ""
-        self._open = True
-        return self._text
-
-    def rest(self) -> str:
-        """Return the text that was held back, once."""
-        held, self._open = "" if self._open else self._text, True
-        return held
+        held, self._held = self._held, ""
+        return [TextPart(held)] if held else []
 
 
 def _is_leak(reply: Reply, request: ModelRequest) -> bool:
@@ -284,10 +232,7 @@ def leaked(text: str, tools: Sequence[ToolSpec]) -> str:
         whole = whole.removeprefix("```json").strip("`").strip()
     if not whole.startswith(("{", "[")):
         return ""
-    try:
-        value = json.loads(whole)
-    except (ValueError, RecursionError):
-        return ""
+    value = read_json(whole)
     calls = value if isinstance(value, list) else [value]
     return whole if calls and all(_is_call(each, names) for each in calls) else ""
 

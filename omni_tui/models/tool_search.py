@@ -18,6 +18,8 @@ _K1 = 1.2
 _B = 0.4
 _NAME, _DESCRIPTION, _ARGUMENT, _SERVER = 3.0, 1.5, 1.0, 0.75
 _SYNONYM = 0.7
+_READ = 2_000
+"""The most characters of a description that are read."""
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -128,24 +130,16 @@ class Ranker:
         matched: list[str] = []
         in_name: list[str] = []
         for word in asked:
-            best, name = self._word(entry, word)
+            others = _SYNONYMS.get(word, frozenset())
+            # The word or a synonym, whichever is better.
+            scores = [self._term(entry, other) * _SYNONYM for other in others]
+            best = max([self._term(entry, word), *scores])
             if best > 0:
                 score += best
                 matched.append(word)
-                if name:
+                if word in entry.name or not others.isdisjoint(entry.name):
                     in_name.append(word)
         return ToolMatch(entry.tool, score, tuple(matched), tuple(in_name))
-
-    def _word(self, entry: _Entry, word: str) -> tuple[float, bool]:
-        """Score one word of the query, or a synonym of it, whichever is better."""
-        best = self._term(entry, word)
-        name = word in entry.name
-        for other in _SYNONYMS.get(word, ()):
-            value = self._term(entry, other) * _SYNONYM
-            if value > best:
-                best = value
-            name = name or other in entry.name
-        return best, name
 
     def _term(self, entry: _Entry, word: str) -> float:
         weight = entry.weights.get(word, 0.0)
@@ -159,28 +153,28 @@ class Ranker:
 
 def _entry(tool: ToolSpec) -> _Entry:
     server, _, name = tool.name.rpartition("__")
-    weights: dict[str, float] = {}
-
-    def add(text: str, weight: float) -> None:
-        for word, times in Counter(words(text)).items():
-            weights[word] = weights.get(word, 0.0) + weight * min(times, 2)
-
-    add(name, _NAME)
-    add(tool.description[:2_000], _DESCRIPTION)
-    add(server, _SERVER)
+    texts = [(name, _NAME), (tool.description[:_READ], _DESCRIPTION), (server, _SERVER)]
     properties = tool.parameters.get("properties")
     if isinstance(properties, dict):
         for key, schema in properties.items():
             described = schema.get("description", "") if isinstance(schema, dict) else ""
-            add(f"{key} {described if isinstance(described, str) else ''}"[:500], _ARGUMENT)
+            text = f"{key} {described if isinstance(described, str) else ''}"
+            texts.append((text[:500], _ARGUMENT))
+    weights = _weights(texts, most=2)
     return _Entry(tool, weights, frozenset(words(name)), sum(weights.values()) or 1.0)
 
 
-_INDEX_K1 = 1.2
+def _weights(texts: Iterable[tuple[str, float]], most: int) -> dict[str, float]:
+    """Return the weight of each word: of each text its weight for every time, `most` times at most."""
+    weights: defaultdict[str, float] = defaultdict(float)
+    for text, weight in texts:
+        for word, times in Counter(words(text)).items():
+            weights[word] += weight * min(times, most)
+    return dict(weights)
+
+
 _INDEX_B = 0.75
 _INDEX_NAME, _INDEX_TITLE, _INDEX_DESCRIPTION, _INDEX_PARAMETER = 3.0, 2.0, 1.0, 1.0
-_READ = 2_000
-"""The most characters of a description that are read."""
 
 Document = dict[str, float]
 
@@ -235,8 +229,8 @@ class BM25Index:
             found = postings.get(word, ())
             rarity = math.log(1 + (len(tools) - len(found) + 0.5) / (len(found) + 0.5))
             for at, weight in found:
-                norm = _INDEX_K1 * (1 - _INDEX_B + _INDEX_B * lengths[at] / mean)
-                scores[at] += wanted * rarity * weight * (_INDEX_K1 + 1) / (weight + norm)
+                norm = _K1 * (1 - _INDEX_B + _INDEX_B * lengths[at] / mean)
+                scores[at] += wanted * rarity * weight * (_K1 + 1) / (weight + norm)
         order = sorted(scores, key=lambda at: (-scores[at], tools[at].name, at))
         return [(tools[at], scores[at]) for at in order[:limit]]
 
@@ -247,15 +241,12 @@ def query_of(text: str, weight: float = 1.0) -> dict[str, float]:
 
 
 def _document(tool: ToolSpec) -> Document:
-    document: Document = {}
     properties = tool.parameters.get("properties")
     names = " ".join(map(str, properties)) if isinstance(properties, dict) else ""
-    for text, weight in (
+    texts = (
         (tool.name, _INDEX_NAME),
         (tool.title, _INDEX_TITLE),
         (tool.description[:_READ], _INDEX_DESCRIPTION),
         (names[:_READ], _INDEX_PARAMETER),
-    ):
-        for word, times in Counter(words(text)).items():
-            document[word] = document.get(word, 0.0) + weight * times
-    return document
+    )
+    return _weights(texts, most=_READ)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Callable, Collection, Sequence
 
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, FIND_TOOLS, FOUND
-from omni_tui.models.message_history import result_text
+from omni_tui.models.message_history import read_json, result_text
 from omni_tui.models.tool_search import BM25Index, query_of
 
 MOST = 126
@@ -79,15 +79,12 @@ def said(history: Sequence[Message]) -> dict[str, float]:
     """Return the last messages of the person and the model as a query; later ones weigh more."""
     query: dict[str, float] = {}
     weight = 1.0
-    spoken = 0
-    for message in reversed(history):
-        if message.role not in ("user", "assistant") or not message.text.strip():
-            continue
-        for word, value in query_of(without_attachments(message.text)[:4_000], weight).items():
-            query.setdefault(word, value)
-        weight, spoken = weight * 0.6, spoken + 1
-        if spoken == _SAID:
-            break
+    spoken = (
+        each for each in reversed(history) if each.role in ("user", "assistant") and each.text.strip()
+    )
+    for message in itertools.islice(spoken, _SAID):
+        query = query_of(without_attachments(message.text)[:4_000], weight) | query
+        weight *= 0.6
     return query
 
 
@@ -104,13 +101,10 @@ def found_names(history: Sequence[Message]) -> list[str]:
     for message in reversed(history[-RECENT:]):
         if message.role != "tool" or message.name != FIND_TOOLS.name:
             continue
-        try:
-            rows = json.loads(result_text(message))
-        except (ValueError, RecursionError):
-            continue
+        rows = read_json(result_text(message))
         if isinstance(rows, list):
             names += [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
-        searches += 1
+            searches += 1
         if searches == _SEARCHES:
             break
     return names

@@ -131,11 +131,10 @@ class Window:
             if hard is not None and (least := fixed + offered + self._size()) > hard:
                 raise ContextWindowExceeded(least, hard, offered, refused=model.name in self._learned)
         self._total = fixed + offered + self._size()
-        extras = sum(self._tokens[place] for place in self._kept_apart())
         tokens: dict[PartOfContext, int] = {
             "system": fixed,
             "tools": offered,
-            "history": self._rest + extras,
+            "history": self._rest + self._apart(),
             "results": self._results,
             "attachments": self._files,
         }
@@ -157,14 +156,12 @@ class Window:
         self, system: Message, tools: tuple[ToolSpec, ...], purpose: Purpose = "answer"
     ) -> ModelRequest:
         """Return the request that `fit` decided on."""
-        head = [system]
         apart = self._kept_apart()
-        before = [place for place in apart if place == self._users[0]]
-        head += [self._sent[place] for place in before]
+        head = [self._sent[place] for place in apart]
         if summary := self.used():
-            head.append(summary_message(summary))
-        head += [self._sent[place] for place in apart if place not in before]
-        return ModelRequest((*head, *self._sent[self._first :]), tools, purpose)
+            # It comes after the first message of the person.
+            head.insert(sum(place == self._users[0] for place in apart), summary_message(summary))
+        return ModelRequest((system, *head, *self._sent[self._first :]), tools, purpose)
 
     def summarised(self, model: Model, text: str, *, by_model: bool) -> Summary:
         """Store the summary of all dropped messages, cut to its limit."""
@@ -179,17 +176,12 @@ class Window:
 
     def summary(self) -> Summary | None:
         """Return the last summary of the beginning of this conversation."""
-        for summary in reversed(self._summaries):
-            if self._stands(summary):
-                return summary
-        return None
+        return next((each for each in reversed(self._summaries) if self._stands(each)), None)
 
     def used(self) -> Summary | None:
         """Return the summary of exactly the dropped messages."""
-        if not self._first or not self._summaries:
-            return None
-        last = self._summaries[-1]
-        return last if last.upto == self._first else None
+        last = self._summaries[-1] if self._first and self._summaries else None
+        return last if last is not None and last.upto == self._first else None
 
     def _stands(self, summary: Summary) -> bool:
         return summary.upto <= len(self._sent) and summary.mark == self._mark(summary.upto)
@@ -200,10 +192,10 @@ class Window:
         `window` is the size that it reports. If it reports none, or the estimate was below it anyway, the
         limit is now half of the request.
         """
+        limits = (self._total // 2, self._total - 1)
         if window is not None and window < self._total:
-            self._learned[model.name] = (int(window * WINDOW_SHARE), window)
-        else:
-            self._learned[model.name] = (self._total // 2, self._total - 1)
+            limits = (int(window * WINDOW_SHARE), window)
+        self._learned[model.name] = limits
 
     def limit(self, model: Model) -> int | None:
         """Return the most tokens of a request, None if unknown."""
@@ -272,8 +264,10 @@ class Window:
 
     def _size(self) -> int:
         summary = self.used()
-        apart = sum(self._tokens[place] for place in self._kept_apart())
-        return self._results + self._rest + self._files + apart + (summary.tokens if summary else 0)
+        return self._results + self._rest + self._files + self._apart() + (summary.tokens if summary else 0)
+
+    def _apart(self) -> int:
+        return sum(self._tokens[place] for place in self._kept_apart())
 
     def _limits(self, model: Model) -> tuple[int | None, int | None]:
         """Return the soft and the hard limit of a request. An assumed window has only a soft one."""
@@ -299,8 +293,11 @@ class Window:
         last = self._starts[-1] if self._starts else 0
         self._shrink(model, last, low)
         if self._size() > room:
-            self._pinned = self._pinned and self._first_cost() <= room // 4
-            self._drop(max(0, low - self._allowance(room)))
+            first = self._tokens[self._users[0]] if self._users else 0
+            self._pinned = self._pinned and first <= room // 4
+            left = max(0, low - self._allowance(room))
+            while self._size() > left and (to := self._next()) is not None:
+                self._drop_to(to)
         if self._size() > room:
             self._shrink(model, len(self._sent), room)
         if self._size() > room:
@@ -321,14 +318,8 @@ class Window:
             place += 1
         self._looked = place
 
-    def _drop(self, room: int) -> None:
-        while self._size() > room and (to := self._next()) is not None:
-            self._drop_to(to)
-
     def _next(self) -> int | None:
-        """Return where the history would begin after dropping one more unit, None if none may be
-        dropped.
-        """
+        """Return where the history begins after dropping one more unit, None if none may be dropped."""
         last_user = self._users[-1] if self._users else 0
         if self._first < last_user:
             return self._users[bisect_right(self._users, self._first)]
@@ -350,9 +341,6 @@ class Window:
         last, first = self._users[-1], self._users[0]
         kept = [first] if self._pinned and first < self._first else []
         return kept if last >= self._first or last in kept else [*kept, last]
-
-    def _first_cost(self) -> int:
-        return self._tokens[self._users[0]] if self._users else 0
 
     @staticmethod
     def _allowance(limit: int | None) -> int:

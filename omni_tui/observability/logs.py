@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from omni_tui.security.files import open_log
+from omni_tui.security.files import open_own
 
 FILE = "engine.log"
 _MAX_BYTES = 5 * 1024 * 1024
@@ -40,7 +40,7 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
             super().emit(without_contents(record))
 
     def _open(self):  # type: ignore[no-untyped-def]
-        descriptor = open_log(Path(self.baseFilename))
+        descriptor = open_own(Path(self.baseFilename))
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 

@@ -44,10 +44,36 @@ class ToolExecutions(msgspec.Struct, frozen=True, kw_only=True):
     longest: float
 
 
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the requests to one model used in a session; `model` is "" where it is not known.
+
+    Tokens, and US dollars without the `unpriced` requests, whose price is not known. `cached` is part of
+    `input`. `estimated`: some of it had to be estimated.
+    """
+
+    model: SafeText
+    requests: int
+    input: int
+    output: int
+    cached: int
+    cost: float
+    unpriced: int = 0
+    estimated: bool = False
+
+
 class StatsRead(CommandReply):
-    """The calls of this session, most used tools first, and the cache."""
+    """What happened in this session since it began, and the cache and pool of now.
+
+    `messages` of the person and `answers` of models; `turns` and `calls` that ended, by how; most used
+    tools and models first.
+    """
 
     pool: PoolDepth
     tools: tuple[ToolExecutions, ...]
     cache_entries: int
     cache_hits: int
+    messages: int = 0
+    answers: int = 0
+    turns: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    models: tuple[ModelUse, ...] = ()

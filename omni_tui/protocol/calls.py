@@ -18,7 +18,7 @@ class CallProposed(Journalled):
 
     `arguments` is a bounded, safe, formatted preview; `digest` identifies the exact arguments and tool
     definition; `size` is the length of the exact canonical JSON in bytes. `fallback`: which tool of another
-    server it replaces.
+    server it replaces. `server_trusted` as in `ApprovalRequested`.
     """
 
     call: str
@@ -33,6 +33,7 @@ class CallProposed(Journalled):
     agent: str = "root"
     risk: Risk = "unknown"
     fallback: SafeText = SafeText("")
+    server_trusted: bool = False
 
 
 class ApprovalRequested(Journalled):
@@ -42,7 +43,9 @@ class ApprovalRequested(Journalled):
     `ReadArguments`). `differs` says that what is shown is not, character for character, what is
     sent, because characters that do not show were made visible. `mode` is the mode under which the
     call waits: the severer of the mode its turn began with and the mode at that time; None for a call
-    by hand.
+    by hand. `server_trusted`: the person trusts the server, so `risk` counts as it is; else a low risk is
+    only what the server claims. `news` says whether its tool or server can be compared with what was
+    accepted. `alike` as in `ToolSummary`.
     """
 
     call: str
@@ -69,12 +72,20 @@ class ApprovalRequested(Journalled):
     edited: bool = False
     restored: bool = False
     mode: Mode | None = None
+    news: Literal["", "new", "changed"] = ""
+    alike: SafeText = SafeText("")
+    expires: float = 0.0
+    """When it ends by itself, unapproved, as Unix time; 0 for never."""
+    server_trusted: bool = False
 
 
 class CallChanged(Journalled):
     """A call changed its state without a result: decided, dispatching, cancelled, uncertain, …
 
-    `decider` is `user`, `user (by hand)`, `policy`, `mode`, `headless`, `restart` or `stop`.
+    `decider` is `user`, `user (by hand)`, `rule:ID`, `mode`, `headless`, `restart`, `stop`, `timeout`
+    (nobody decided in time) or `repeat` (the person had rejected the same call twice); its words are in
+    `protocol.deciders`. `rule_toml` is the narrowest rule that would let a withheld call pass, "" if there
+    is none. `batch`: how many calls the person decided on together, 0 if this one alone.
     """
 
     call: str
@@ -83,6 +94,28 @@ class CallChanged(Journalled):
     reason: SafeText = SafeText("")
     feedback: SafeText = SafeText("")
     attempt: int = 1
+    rule_toml: str = ""
+    batch: int = 0
+
+
+class CallEdited(Journalled):
+    """The person replaced the arguments of a waiting call, which goes on waiting.
+
+    `before` and `after` are the keyed hashes of the arguments, `digest` is that of the card that they
+    changed. The card with the new arguments follows.
+    """
+
+    call: str
+    before: str
+    after: str
+    digest: str
+
+
+class CallDeferred(Journalled):
+    """The person looked at the card with this `digest` and left the call waiting, to decide later."""
+
+    call: str
+    digest: str
 
 
 class CallProgress(Event):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from omni_tui.protocol.audit import ReadAudit
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.call_stats import ClearCache, ReadStats
 from omni_tui.protocol.context import ReadSystem, SetSystem
+from omni_tui.protocol.loaded import LoadConversation, SaveConversation
 from omni_tui.protocol.media import CheckPart, OpenPart
+from omni_tui.protocol.memory import SetMemory
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.prompts_and_resources import (
@@ -19,6 +22,16 @@ from omni_tui.protocol.prompts_and_resources import (
     SaveResourcePart,
     SubscribeResource,
 )
+from omni_tui.protocol.remote_sessions import FetchSession, ListRemoteSessions
+from omni_tui.protocol.rules import (
+    AddRule,
+    AdoptRule,
+    ProposeRules,
+    ReadRule,
+    ReadRules,
+    ReadToolRules,
+    RevokeRule,
+)
 from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
 from omni_tui.protocol.server_settings import (
     CheckServer,
@@ -28,8 +41,16 @@ from omni_tui.protocol.server_settings import (
     KeepSecret,
     ReadServer,
 )
+from omni_tui.protocol.session_search import (
+    DeleteSession,
+    PreviewSession,
+    RenameSession,
+    SearchSessions,
+    TagSession,
+)
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
+from omni_tui.protocol.trust import AcceptTool, ReadChange
 from omni_tui.protocol.values import Mode as Mode
 from omni_tui.protocol.wire_log import ReadWire, ReadWireFrame, SaveWire, SetWireLog
 
@@ -37,10 +58,14 @@ Verdict = Literal["approve", "reject", "defer"]
 
 
 class Hello(Command):
-    """The first command of a client: asks for the state of everything, and the journal after `cursor`."""
+    """The first command of a client: asks for the state of everything, and the journal after `cursor`.
+
+    `tail` as in `Replay`.
+    """
 
     client: str
     cursor: int = 0
+    tail: int = 0
 
 
 class Goodbye(Command):
@@ -102,18 +127,41 @@ class BranchSession(Command):
     text: str = ""
 
 
+class RewindSession(Command):
+    """Have the model forget a message and what followed it, in this session.
+
+    `turn` is that of the message. Nothing is deleted and nothing is sent: the journal keeps all of it, and
+    calls that ran stay done. A call of that part which still waits is withdrawn. Refused while a turn runs.
+    """
+
+    turn: str
+
+
+class ForkSession(Command):
+    """Go on in a copy of this session, with all of it and no call that waits. The former one stays.
+
+    `CommandDone.id` is the new session. Refused while a turn runs.
+    """
+
+
 class ListSessions(Command):
-    """Ask for `SessionsListed`."""
+    """Ask for `SessionsListed`: a page of the saved sessions, those after number `after`."""
+
+    after: int = 0
 
 
 class DecideCall(Command, tag="decide"):
-    """Decide on one pending call. `digest` is that of the shown item; the engine refuses any other."""
+    """Decide on one pending call. `digest` is that of the shown item; the engine refuses any other.
+
+    `batch`: how many calls are decided on together, 0 for this one alone.
+    """
 
     call: str
     digest: str
     verdict: Verdict
     feedback: str = ""
     stop: bool = False
+    batch: int = 0
 
 
 class EditCall(Command):
@@ -132,12 +180,16 @@ class SettleCall(Command):
 
 
 class CallTool(Command):
-    """Call a tool by hand. `confirmed` answers the second question for destructive tools."""
+    """Call a tool by hand. `confirmed`: the person said yes to the `ConfirmNeeded` with this `digest`.
+
+    A yes to anything else is asked again.
+    """
 
     server: str
     tool: str
     arguments_json: JsonText
     confirmed: bool = False
+    digest: str = ""
 
 
 class CancelCall(Command):
@@ -165,9 +217,9 @@ class ReadLaunch(Command):
 
 
 class AllowServer(Command):
-    """Allow a server of a project or an imported file to start.
+    """Allow a server of a project or an imported file to start, exactly as `LaunchRead` showed it.
 
-    With a `digest` (from `LaunchRead`) only exactly that start.
+    Without that digest nothing is allowed.
     """
 
     server: str
@@ -193,10 +245,15 @@ class AddServer(Command):
 
 
 class RemoveServer(Command):
-    """End and forget a server; `save` removes it from the person's config file too."""
+    """End and forget a server; `save` removes it from the person's config file too.
+
+    `digest` is that of `ServerChanged` when the person was asked: another server of that name stays, and
+    without it any.
+    """
 
     server: str
     save: bool = False
+    digest: str = ""
 
 
 class ImportServers(Command):
@@ -256,9 +313,14 @@ class SaveResult(Command):
 
 
 class Replay(Command):
-    """Send the journalled events after `after` again, then `ReplayDone`."""
+    """Send the journalled events after `after` again, then `ReplayDone`.
+
+    With `tail`, of many more events only about the last `tail` come, and of those before them what still
+    counts; `EarlierLeftOut` says so.
+    """
 
     after: int
+    tail: int = 0
 
 
 AnyCommand = (
@@ -275,6 +337,8 @@ AnyCommand = (
     | NewSession
     | OpenSession
     | BranchSession
+    | RewindSession
+    | ForkSession
     | ListSessions
     | DecideCall
     | EditCall
@@ -296,6 +360,9 @@ AnyCommand = (
     | OpenSignInPage
     | SignOut
     | DescribeTool
+    | ReadChange
+    | ReadToolRules
+    | AcceptTool
     | CheckArguments
     | ReadArguments
     | ReadResult
@@ -328,4 +395,21 @@ AnyCommand = (
     | SetSystem
     | ClearCache
     | ReadStats
+    | ReadAudit
+    | SearchSessions
+    | PreviewSession
+    | RenameSession
+    | TagSession
+    | DeleteSession
+    | ReadRules
+    | ReadRule
+    | ProposeRules
+    | AddRule
+    | RevokeRule
+    | AdoptRule
+    | SetMemory
+    | ListRemoteSessions
+    | FetchSession
+    | SaveConversation
+    | LoadConversation
 )

@@ -16,7 +16,7 @@ class UserMessage(Journalled):
     """A message of the person, on disk before anything is done about it.
 
     `text` is shown; `written` is the exact text if it differs (a tab, a control). `mode` is the mode of its
-    turn.
+    turn. If `loaded`, it comes from a file: it began no turn, and the person did not type it.
     """
 
     turn: str
@@ -24,6 +24,7 @@ class UserMessage(Journalled):
     attachments: tuple[AttachedResource, ...] = ()
     mode: Mode | None = None
     written: str = ""
+    loaded: bool = False
 
     @property
     def words(self) -> str:
@@ -68,12 +69,13 @@ class ThoughtDelta(Event):
 
 
 class Thought(Journalled):
-    """A whole thought; replaces its deltas."""
+    """A whole thought; replaces its deltas. `loaded`: it comes from a file."""
 
     turn: str
     message: str
     text: SafeText
     agent: str = "root"
+    loaded: bool = False
 
 
 class AnswerDelta(Event):
@@ -86,7 +88,10 @@ class AnswerDelta(Event):
 
 
 class Answer(Journalled):
-    """A whole answer in Markdown; replaces its deltas. `partial`: the stream broke or was stopped."""
+    """A whole answer in Markdown; replaces its deltas. `partial`: the stream broke or was stopped.
+
+    `loaded`: it comes from a file.
+    """
 
     turn: str
     message: str
@@ -94,6 +99,7 @@ class Answer(Journalled):
     partial: bool = False
     label: SafeText = SafeText("")
     agent: str = "root"
+    loaded: bool = False
 
 
 class Retrying(Event):
@@ -108,12 +114,16 @@ class Retrying(Event):
 
 
 class UsageChanged(Journalled):
-    """What one model request used. Panes sum these. `context` is the share of the window in use, 0 to 1."""
+    """What one model request used. Panes sum these. `context` is the share of the window in use, 0 to 1.
+
+    `model` is "" in journals of earlier versions.
+    """
 
     turn: str
     usage: Usage
     context: float | None = None
     agent: str = "root"
+    model: SafeText = SafeText("")
 
 
 class TurnEnded(Journalled):

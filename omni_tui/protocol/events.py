@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from omni_tui.protocol.audit import AuditRead
 from omni_tui.protocol.base import CommandReply as CommandReply
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
@@ -21,11 +22,11 @@ from omni_tui.protocol.calls import AttemptFailed as AttemptFailed
 from omni_tui.protocol.calls import AttemptRefused as AttemptRefused
 from omni_tui.protocol.calls import AttemptScheduled as AttemptScheduled
 from omni_tui.protocol.calls import CallChanged as CallChanged
+from omni_tui.protocol.calls import CallDeferred, CallEdited, CallTask, TaskProgress
 from omni_tui.protocol.calls import CallFinished as CallFinished
 from omni_tui.protocol.calls import CallProgress as CallProgress
 from omni_tui.protocol.calls import CallProposed as CallProposed
 from omni_tui.protocol.calls import CallRound as CallRound
-from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.context import (
     BuiltinToolCalled,
     ContextChanged,
@@ -46,7 +47,9 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
+from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
+from omni_tui.protocol.memory import MemoryChanged
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.prompts_and_resources import (
@@ -57,6 +60,7 @@ from omni_tui.protocol.prompts_and_resources import (
     ResourceUpdated,
     SubscriptionsChanged,
 )
+from omni_tui.protocol.remote_sessions import RemoteSessionsListed, SessionFetched
 from omni_tui.protocol.replies import ArgumentsChecked as ArgumentsChecked
 from omni_tui.protocol.replies import CommandDone as CommandDone
 from omni_tui.protocol.replies import CommandFailed as CommandFailed
@@ -67,10 +71,20 @@ from omni_tui.protocol.replies import ServerLogRead as ServerLogRead
 from omni_tui.protocol.replies import SessionsListed as SessionsListed
 from omni_tui.protocol.replies import TextPage as TextPage
 from omni_tui.protocol.replies import ToolDetails as ToolDetails
+from omni_tui.protocol.rules import (
+    RuleAdded,
+    RuleRead,
+    RuleRevoked,
+    RulesProposed,
+    RulesRead,
+    ToolRulesRead,
+)
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerRead
+from omni_tui.protocol.session_search import SessionPreviewed, SessionsFound
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
+from omni_tui.protocol.trust import ChangeRead
 from omni_tui.protocol.values import CallState as CallState
 from omni_tui.protocol.values import ContentPart as ContentPart
 from omni_tui.protocol.values import Mode
@@ -122,11 +136,27 @@ class SessionTitled(Journalled):
     title: SafeText
 
 
+class SessionTagged(Journalled):
+    """The session has these tags now, and no others."""
+
+    tags: tuple[SafeText, ...]
+
+
 class SessionBranched(Journalled):
-    """The session is a branch of `origin` before its message `turn`."""
+    """The session is a branch of `origin` before its message `turn`, or ("") a copy of all of it."""
 
     origin: str
     turn: str
+
+
+class SessionRewound(Journalled):
+    """The model knows the message `turn` no longer, nor what followed it. It all stays in the journal.
+
+    `messages`: how many of the model's messages that are. Calls that were made stay made.
+    """
+
+    turn: str
+    messages: int = 0
 
 
 class ModeChanged(Journalled):
@@ -173,6 +203,22 @@ class EventsDropped(Event, tag="lagged"):
     after: int
 
 
+class EarlierLeftOut(Event):
+    """A replay leaves out the events before number `begins`, except those that still count.
+
+    Sent where they would come, and at the end of the replay once more. What was used is that of the whole
+    session: tokens, and US dollars as in `Spending`, None where no price is known.
+    """
+
+    public: ClassVar[bool] = False
+
+    begins: int
+    tokens: int
+    cost: float | None
+    estimated: bool
+    unpriced: bool
+
+
 class JournalHead(Event):
     """The head of the session's journal: the number of its last public event.
 
@@ -192,7 +238,7 @@ class ServerChanged(Event):
     """The whole state of one server, sent at every change. Times are in Unix seconds.
 
     `wire`: its wire log is on. `odd`: how many unreadable messages came from it since its start; they are
-    in its log.
+    in its log. `digest` names what the server is, without its state: `RemoveServer` sends it back.
     """
 
     name: str
@@ -218,6 +264,7 @@ class ServerChanged(Event):
     calls: int = 0
     wire: bool = False
     odd: int = 0
+    digest: str = ""
 
 
 class ServerRemoved(Event):
@@ -239,7 +286,9 @@ AnyEvent = (
     EngineReady
     | SessionOpened
     | SessionTitled
+    | SessionTagged
     | SessionBranched
+    | SessionRewound
     | ModeChanged
     | ModelChanged
     | Notice
@@ -247,6 +296,7 @@ AnyEvent = (
     | ConfigProblems
     | EventsDropped
     | JournalHead
+    | EarlierLeftOut
     | ServerChanged
     | ServerRemoved
     | SignInChanged
@@ -265,6 +315,8 @@ AnyEvent = (
     | CallProposed
     | ApprovalRequested
     | CallChanged
+    | CallEdited
+    | CallDeferred
     | CallProgress
     | CallFinished
     | CallRound
@@ -315,4 +367,21 @@ AnyEvent = (
     | PartChecked
     | PartOpened
     | StatsRead
+    | AuditRead
+    | SessionsFound
+    | SessionPreviewed
+    | ChangeRead
+    | ToolRulesRead
+    | RulesRead
+    | RuleRead
+    | RulesProposed
+    | RuleAdded
+    | RuleRevoked
+    | MemoryChanged
+    | RemoteSessionsListed
+    | SessionFetched
+    | SessionLoaded
+    | CallLoaded
+    | CallContentLoaded
+    | NoteLoaded
 )

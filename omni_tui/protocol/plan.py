@@ -54,6 +54,8 @@ class PlanProposed(Journalled):
     takes over, with `why`. `plan_json` is exact: `{"analysis", "phases": [{"title", "tasks": [{"id",
     "title", "goal", "servers", "tools", "after"}]}]}`, and is what `EditPlan` sends back changed.
     `calls` is what the policy does with a call of its agents where nothing else decides, "" if not known.
+    `expires` as in `ApprovalRequested`.
+    `former` is the digest of the plan that the person edited into this one, "" for a planner's own.
     """
 
     plan: str
@@ -67,10 +69,14 @@ class PlanProposed(Journalled):
     replaces: str = ""
     calls: Literal["allow", "ask", "deny", ""] = ""
     why: SafeText = SafeText("")
+    expires: float = 0.0
+    former: str = ""
 
 
 class PlanDecided(Journalled):
-    """A plan may be carried out, or not. `decider` is `user`, `policy`, `headless` or `stop`.
+    """A plan may be carried out, or not. `decider` is `user`, `policy`, `headless`, `timeout` or `stop`.
+
+    `digest` names the very plan, as in `PlanProposed`.
 
     `feedback` is what is shown of the person's words; `written` is the words where the two differ.
     """
@@ -81,6 +87,7 @@ class PlanDecided(Journalled):
     decider: str
     feedback: SafeText = SafeText("")
     written: str = ""
+    digest: str = ""
 
     @property
     def words(self) -> str:

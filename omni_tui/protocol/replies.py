@@ -22,21 +22,30 @@ class CommandFailed(CommandReply):
     what: SafeText
     why: SafeText = SafeText("")
     todo: SafeText = SafeText("")
+    exists: bool = False
+    """Whether a file of that name is in the way and could be replaced."""
 
 
 class ConfirmNeeded(CommandReply):
-    """A call by hand to a destructive or changed tool: ask again, then send `confirmed=True`."""
+    """A call by hand to a destructive or changed tool: ask, then send it `confirmed`, with this digest.
+
+    `digest` names all that is asked and what would be called with what. `held`: the tool or its server
+    has changed, and `ReadChange` tells how; a yes sends this call and does not accept the change.
+    """
 
     server: str
     tool: str
     risk: Risk
     why: tuple[SafeText, ...]
+    digest: str = ""
+    held: bool = False
 
 
 class ToolDetails(CommandReply):
     """Everything about one tool. Schemas are exact; "" where the server gives none.
 
-    `not_checked` says what of the input schema cannot be checked here.
+    `not_checked` says what of the input schema cannot be checked here, `rules` which rules deny it or ask
+    about it. `alike`, `imitation` and `server_trusted` as in `ToolSummary`.
     """
 
     server: str
@@ -51,6 +60,11 @@ class ToolDetails(CommandReply):
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     model_name: str = ""
     not_checked: tuple[SafeText, ...] = ()
+    server_changed: bool = False
+    alike: SafeText = SafeText("")
+    imitation: bool = False
+    server_trusted: bool = False
+    rules: tuple[SafeText, ...] = ()
 
 
 class ArgumentsChecked(CommandReply):
@@ -87,9 +101,10 @@ class ServerLogRead(CommandReply, tag="server_log"):
 
 
 class SessionsListed(CommandReply):
-    """All saved sessions, newest first."""
+    """A page of the saved sessions, last used first. `total` are all that can be read."""
 
     sessions: tuple[SessionInfo, ...]
+    total: int = 0
     unreadable: int = 0
     """Saved sessions that cannot be read, because of their key or their file."""
 

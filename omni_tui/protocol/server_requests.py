@@ -38,6 +38,8 @@ class ServerRequestOpened(Journalled, tag="server_asked"):
     only be declined then. `call` is the call in whose course it is asked, "" where that is not known.
     `host` is the part of an address to look at first; `browser` says that one could be opened on the
     engine's machine. `model` and `budget` (sampling) say who would answer and what is left to spend.
+    `expires` as in `ApprovalRequested`; 0 also while the model is answering.
+    `former` is the digest of what the person edited or accepted, which led to this; "" if they did nothing.
     """
 
     ask: str
@@ -62,13 +64,16 @@ class ServerRequestOpened(Journalled, tag="server_asked"):
     budget: SafeText = SafeText("")
     call: str = ""
     edited: bool = False
+    expires: float = 0.0
+    former: str = ""
 
 
 class ServerRequestClosed(Journalled, tag="ask_closed"):
     """A server request is closed. On disk before the answer is sent.
 
-    `decider` is `user`, `policy`, `headless`, `server`, `restart`, `stop`, or "" if the server no longer
-    waits; `answer` is what was sent, bounded.
+    `decider` is `user`, `policy`, `headless`, `timeout`, `server`, `restart`, `stop`, or "" if the server
+    no longer waits; `answer` is what was sent, bounded. `shown` is the digest of what was shown last,
+    `sent` the keyed digest of the whole answer, "" if none was sent.
     """
 
     ask: str
@@ -76,6 +81,8 @@ class ServerRequestClosed(Journalled, tag="ask_closed"):
     decider: str
     reason: SafeText = SafeText("")
     answer: SafeText = SafeText("")
+    shown: str = ""
+    sent: str = ""
 
 
 class AnswerServerRequest(Command, tag="answer_ask"):

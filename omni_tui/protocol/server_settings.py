@@ -119,7 +119,7 @@ class LaunchRead(CommandReply, frozen=True):
 
     `program` is the file that would run, `real` the target of its links, if different. `launch_json` is
     exact: `command`, `args`, `cwd` and `env`, or `url` and `headers`; a secret value is null. `dangers` are
-    warnings about it.
+    warnings about it. `changed`: an earlier launch was accepted; `ReadChange` has both.
     """
 
     server: str
@@ -129,3 +129,4 @@ class LaunchRead(CommandReply, frozen=True):
     launch_json: JsonText
     source: str
     dangers: tuple[SafeText, ...] = ()
+    changed: bool = False

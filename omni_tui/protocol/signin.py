@@ -59,9 +59,10 @@ class CancelSignIn(Command):
 
 
 class OpenSignInPage(Command):
-    """Open the address in a browser on the engine's machine."""
+    """Open the address in a browser on the engine's machine. `url` is the one that was shown."""
 
     server: str
+    url: str = ""
 
 
 class SignOut(Command):

@@ -58,7 +58,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the tool tree. `name` is the exact name; `label` the name made safe to show."""
+    """One row of the tool tree. `name` is the exact name; `label` the name made safe to show.
+
+    `alike` says which other tools have the same name or one that looks like it. `imitation`: this one
+    passes for another by characters that are not what they seem; no model gets it until it is accepted.
+    `rule` says whether a rule denies it or asks about it; the face adds it from `ToolRulesRead`.
+    `server_trusted` as in `ApprovalRequested`.
+    """
 
     server: str
     name: str
@@ -67,8 +73,12 @@ class ToolSummary(msgspec.Struct, frozen=True, kw_only=True):
     title: SafeText
     description: SafeText
     risk: Risk
+    server_trusted: bool = False
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     exposed: bool = True
+    alike: SafeText = SafeText("")
+    imitation: bool = False
+    rule: Literal["", "ask", "deny"] = ""
 
 
 class ContentPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +101,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     todo: SafeText = SafeText("")
 
 
+SessionState = Literal["closed", "unfinished", "open", "running"]
+"""Closed with nothing left; cut off, or something in it waits; open in an omni-tui; a turn runs in it."""
+
+
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One saved session."""
+    """One saved session. `here`: it is open in this engine."""
 
     id: str
     title: SafeText
@@ -100,3 +114,6 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     events: int
     open_calls: int = 0
+    tags: tuple[SafeText, ...] = ()
+    state: SessionState = "closed"
+    here: bool = False

@@ -18,6 +18,13 @@ from typing import NamedTuple
 from omni_tui.models.base import ErrorKind, ModelError
 
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_TRANSIENT_WORDS = {
+    429: "limits how often it may be asked",
+    503: "is overloaded",
+    529: "is overloaded",
+    408: "did not answer in time",
+    504: "did not answer in time",
+}
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|window)|maximum context|prompt is too long|too many (input )?tokens"
     r"|exceeds? the available context|exceed_context_size"
@@ -343,8 +350,8 @@ def _words(kind: ErrorKind, failure: FailedRequest) -> tuple[str, str]:
     if kind == "overflow":
         return _overflow_words(failure, quote)
     if kind == "transient":
-        what = _transient_words(who, status)
-        return f"{what}{quote}", "wait a moment and send again, or choose another model"
+        what = _TRANSIENT_WORDS.get(status or 0, "had an error of its own")
+        return f"{who} {what}{quote}", "wait a moment and send again, or choose another model"
     if kind == "tools":
         return f"{failure.model} does not take tools{quote}", (
             'choose a model that can call tools, or set tools = "text" for it'
@@ -368,16 +375,6 @@ def _overflow_words(failure: FailedRequest, quote: str) -> tuple[str, str]:
         f"the conversation is too long for {failure.model}{quote}",
         "begin a new session, or choose another model",
     )
-
-
-def _transient_words(who: str, status: int | None) -> str:
-    if status == 429:
-        return f"{who} limits how often it may be asked"
-    if status in (503, 529):
-        return f"{who} is overloaded"
-    if status in (408, 504):
-        return f"{who} did not answer in time"
-    return f"{who} had an error of its own"
 
 
 _LEAST, _MOST = 1_024, 100_000_000

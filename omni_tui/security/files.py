@@ -44,18 +44,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-def open_log(path: Path) -> int:
-    """Open a private log for appending and return its descriptor.
+def open_own(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+    """Open a file, made with mode 0600, and return its descriptor; by default to append.
 
-    Raises `NotRegularFile` for a pipe and the like, and for a symbolic link.
+    Raises `NotRegularFile` for a pipe and the like, and for a symbolic link; `OSError`.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         if path.is_symlink():
-            words = "it is a symbolic link, and logs are not written through one"
-            raise NotRegularFile(0, words, str(path)) from error
+            raise NotRegularFile(0, "it is a symbolic link, which is not followed", str(path)) from error
+        if path.exists() and not path.is_file():
+            raise NotRegularFile(0, "it is not a file", str(path)) from error
         raise
     try:
         check_regular(descriptor, path)

@@ -17,7 +17,7 @@ from omni_tui.security.text import safe_line
 if TYPE_CHECKING:
     from omni_tui.protocol.text import SafeText
 
-_SCRIPTS = (
+_SCRIPTS = {
     "CYRILLIC",
     "GREEK",
     "ARMENIAN",
@@ -27,7 +27,7 @@ _SCRIPTS = (
     "GEORGIAN",
     "DESERET",
     "TIFINAGH",
-)
+}
 """Scripts with letters that look like ASCII ones: beside ASCII letters, all of theirs are marked."""
 
 # Their letters that look like a letter or digit of ASCII.
@@ -80,13 +80,10 @@ def _foreign(word: re.Match[str]) -> list[int]:
     letters = [letter for letter in word[0] if not letter.isascii()]
     mixed = any(letter.isascii() and letter.isalpha() for letter in word[0])
     if mixed:
-        return [at for at, letter in zip(places, letters, strict=True) if _script(letter) in _SCRIPTS]
+        scripts = [unicodedata.name(letter, "").partition(" ")[0] for letter in letters]
+        return [at for at, script in zip(places, scripts, strict=True) if script in _SCRIPTS]
     whole = all(letter in _ALIKE or letter in _ALWAYS or _is_form(letter) for letter in letters)
     return places if whole else []
-
-
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "").partition(" ")[0]
 
 
 _ASCII = re.compile(r"[!-~]+")

@@ -1,25 +1,21 @@
-"""Takes secrets out of what is written down: logs, exports, previews, crash reports, command lines.
+"""Removes secrets from what is written: logs, exports, previews, crash reports, command lines.
 
-Three rings: values known to be secret, in the forms in which they travel; shapes that are secrets
-wherever they stand (tokens, keys, credentials in URLs and headers); values whose name says so. The
-last two may take too much; a log that lost a word is the lesser harm. The standard library only.
+Three rings: known secrets, in the forms in which they travel; shapes of secrets (tokens, keys, credentials
+in URLs and headers); values whose name says so. The last two may remove too much. Standard library only.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "[redacted]"
-"""What stands in place of a secret."""
 
 MIN_LENGTH = 8
-"""Shorter values are not registered: replacing them would eat ordinary words."""
+"""Shorter values are not registered: replacing them would remove ordinary words."""
 
 _MAX_DEPTH = 20
 
@@ -42,7 +38,6 @@ _TOKENS = (
     ),
     re.compile(r"\beyJ[\w-]{8,8192}\.[\w-]{8,65536}(?:\.[\w-]{0,8192})?"),
 )
-"""Keys and tokens that are recognised by how they begin."""
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -78,11 +73,7 @@ _SECRET_KEY = re.compile(rf"(?i)(?:^|[_-]|\b)(?:{_SECRET_NAME}|{_HEADER})$")
 
 
 class Redactor:
-    """Replaces secrets in text. A logging filter and a structlog processor at once.
-
-    As a filter it belongs on every handler (a filter on a logger does not see its children); as a
-    processor it belongs last, after exceptions became text.
-    """
+    """Replaces secrets in text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: set[str] = set()
@@ -110,33 +101,12 @@ class Redactor:
             text = pattern.sub(instead, text)
         return text
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Redact a log record in place: message, traceback, stack. Always lets it pass."""
-        try:
-            message = record.getMessage()
-        except Exception:
-            # A wrong format string must not cost the line, nor show its arguments.
-            message = f"{record.msg!r} (its arguments do not fit)"
-        record.msg, record.args = self.redact(message), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        if record.exc_text:
-            record.exc_text, record.exc_info = self.redact(record.exc_text), None
-        if record.stack_info:
-            record.stack_info = self.redact(record.stack_info)
-        return True
-
-    def __call__(
-        self, logger: object, method: str, event: MutableMapping[str, object]
-    ) -> Mapping[str, object]:
-        """Redact the strings of a structlog event, whatever they are nested in."""
-        return {key: self._value(key, value, 0) for key, value in event.items()}
-
-    def _value(self, name: str, value: object, depth: int) -> object:
+    def redact_value(self, value: object, name: str = "", depth: int = 0) -> object:
+        """Return a value of JSON with its strings redacted, and masked if its name means a secret."""
         if (
             isinstance(value, str | bytes | int | float)
-            and _SECRET_KEY.search(name)
             and not isinstance(value, bool)
+            and _SECRET_KEY.search(name)
         ):
             return MASK
         if isinstance(value, str):
@@ -145,22 +115,12 @@ class Redactor:
             return value
         if depth < _MAX_DEPTH and isinstance(value, Mapping):
             return {
-                self.redact(str(key)): self._value(str(key), item, depth + 1) for key, item in value.items()
+                self.redact(str(key)): self.redact_value(item, str(key), depth + 1)
+                for key, item in value.items()
             }
         if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
-            return [self._value(name, item, depth + 1) for item in value]
+            return [self.redact_value(item, name, depth + 1) for item in value]
         return self.redact(repr(value))
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a name is one of those under which secrets stand."""
-    return _SECRET_KEY.search(name) is not None
-
-
-def token_shapes(text: str) -> Iterator[str]:
-    """Yield every part of a text that is a key or token by its looks."""
-    for pattern in _TOKENS:
-        yield from (found.group() for found in pattern.finditer(text))
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -229,14 +189,13 @@ def redacted_arguments(arguments: Sequence[str], known: Iterable[str] = ()) -> l
 
 def _inside(argument: str, depth: int = 0) -> Iterator[str]:
     """Yield the secrets inside one argument."""
-    yield from token_shapes(argument)
+    for tokens in _TOKENS:
+        yield from (found.group() for found in tokens.finditer(argument))
     for pattern in (_NAMED, _HEADER_ARGUMENT):
         parts = pattern.fullmatch(argument)
         if parts and (_names(parts[1]) or _SHORT_FLAG.fullmatch(parts[1])):
             yield from _value(parts[2])
-        elif (
-            parts and pattern is _NAMED and depth < _DEEPEST
-        ):  # as in --env=NAME=value and --url=scheme://user:password@host
+        elif parts and pattern is _NAMED and depth < _DEEPEST:  # as in --env=NAME=value
             yield from _inside(parts[2], depth + 1)
     if _URL.match(argument):
         yield from _in_url(argument)
@@ -264,4 +223,4 @@ def _value(text: str) -> Iterator[str]:
 
 
 def _names(name: str) -> bool:
-    return is_secret_name(name.lstrip("-"))
+    return _SECRET_KEY.search(name.lstrip("-")) is not None

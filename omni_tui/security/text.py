@@ -1,13 +1,12 @@
-"""Makes text from outside safe for a terminal: only visible characters pass.
+"""Makes text from outside safe for a terminal: only visible characters pass. Standard library only.
 
 `safe` and the functions like it are the first ring: they write invisible characters as `<U+XXXX>`.
-`SAFE_FILTER` is the second ring, just before the terminal. The standard library only, since the face and
-all of the engine use this before anything else is loaded.
+`SAFE_FILTER` is the second ring, just before the terminal.
 
-Safe are letters, marks, digits, punctuation, symbols and spaces of Unicode 17, and line feeds. In
-messages and results, joiners stay between letters of scripts that need them (Persian, Hindi), and joiners,
-selectors and tags stay in an emoji or a flag. In names, identifiers and on approval cards they are written
-out too (`joined=False`), since they could hide a difference.
+Safe are letters, marks, digits, punctuation, symbols and spaces of Unicode 17, and line feeds. Joiners
+stay between letters of scripts that need them (Persian, Hindi); joiners, selectors and tags stay in an
+emoji or a flag. In names, identifiers and on approval cards they are written out too (`joined=False`),
+since they could hide a difference.
 """
 
 from __future__ import annotations
@@ -18,12 +17,14 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from omni_tui.security import _ranges
 
 if TYPE_CHECKING:
     from omni_tui.protocol.text import JsonText, SafeText
+else:
+    JsonText = SafeText = str
 
 MAX_MARKS = 4
 """Most marks on one character; further ones are counted instead of shown."""
@@ -47,6 +48,11 @@ _PICTURES = (
     "A9 AE 203C 2049 2122 2139 2190-21FF 2300-23FF 24C2 25A0-27BF 2934-2935 2B00-2BFF 3030 303D"
     " 3297 3299 1F000-1FAFF"
 )
+_LOOKS_EMPTY = re.compile(
+    "[\u00a0\u00ad\u034f\u115f\u1160\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+"""Joiners, selectors, tags, and spaces other than the plain space."""
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 _TAGS = "".join(map(chr, range(0xE0020, 0xE0080)))
 _FLAG = "\U0001f3f4"
@@ -88,13 +94,11 @@ def _compiled(wide: bool) -> _Rules:
     """Compile the large tables: a few milliseconds, so only when a text needs them.
 
     `re` looks up code points to U+FFFF in a table and tries the ranges beyond one after the other.
-    So text without such characters gets classes without such ranges, and the others are said as
+    So text without such characters gets classes without such ranges, and the others are written as
     "none of the safe ones", the frequent ones first, which spares ordinary characters the long tail.
     """
-    unsafe, marks = (
-        _overlap(_parse(_ranges.UNSAFE), _complement(_parse(_ranges.NEWER))),
-        _parse(_ranges.MARKS),
-    )
+    unsafe = _overlap(_parse(_ranges.UNSAFE), _complement(_parse(_ranges.NEWER)))
+    marks = _parse(_ranges.MARKS)
     low = f"[{_class(_overlap(unsafe, _LOW))}]"
     mark = f"[^{_class(_by_use(_complement(marks)))}]" if wide else f"[{_class(_overlap(marks, _LOW))}]"
     joining = _class(_parse(_ranges.JOINING))
@@ -148,11 +152,9 @@ def safe(text: str, *, limit: int = 64_000, lines: bool = True, joined: bool | N
     False for an approval card.
     """
     if len(text) <= limit and _is_clean(text) and (lines or "\n" not in text):
-        return cast("SafeText", text)
+        return SafeText(text)
     joined = lines if joined is None else joined
-    return cast(
-        "SafeText", _shown(text, limit, _prepare_lines if lines else _prepare_strict, joined=joined)
-    )
+    return SafeText(_shown(text, limit, _LINES if lines else _STRICT, joined=joined))
 
 
 def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
@@ -161,8 +163,23 @@ def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
     Without `joined`, for names, joiners are written out.
     """
     if len(text) <= limit and _is_clean(text) and "\n" not in text:
-        return cast("SafeText", text)
-    return cast("SafeText", _shown(text, limit, _prepare_line, joined=joined))
+        return SafeText(text)
+    return SafeText(_shown(text, limit, _ONE_LINE, joined=joined))
+
+
+def safe_for_card(text: str, *, lines: bool = False) -> SafeText:
+    """Return `text` for an approval card: joiners and spaces other than the plain one are marked too.
+
+    In messages and results a joiner inside a word or an emoji stays. On a card it could hide a difference
+    between what is read and what is sent. Nothing is cut: the card counts what it has no room for.
+    """
+    shown = safe(text, limit=max(64_000, 16 * len(text)), lines=lines, joined=False)
+    return SafeText(_LOOKS_EMPTY.sub(lambda found: _name(found.group()), shown))
+
+
+def safe_part(text: SafeText, start: int, end: int) -> SafeText:
+    """Return a part of a safe text, character by character, so that all parts together are the whole."""
+    return SafeText(text[start:end])
 
 
 def count_hidden(text: str, *, joined: bool = True) -> int:
@@ -189,10 +206,8 @@ def strip_invisible(text: str) -> tuple[str, int]:
     text = text.replace("\r\n", "\n")
     kept = text
     for _ in range(3):  # a removal can leave marks and joiners without their character
-        former, kept = (
-            kept,
-            rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, kept)),
-        )
+        former = kept
+        kept = rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, kept))
         if kept == former:
             break
     return kept, len(text) - len(kept)
@@ -203,9 +218,9 @@ def encodable(text: str) -> str:
 
     Nothing else changes. UTF-8 has no form for half characters.
     """
-    return (
-        text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    )
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> SafeText:
@@ -222,10 +237,9 @@ def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> Saf
         size += len(piece)
         if size > limit:
             end = "… (more is not shown)"
-            return cast(
-                "SafeText", _cut("".join(pieces), limit - len(end)) + end if limit > 40 else "…"[:limit]
-            )
-    return cast("SafeText", "".join(pieces))
+            shown = _cut("".join(pieces), limit - len(end)) + end if limit > 40 else "…"[:limit]
+            return SafeText(shown)
+    return SafeText("".join(pieces))
 
 
 def exact_json(value: object) -> JsonText:
@@ -234,7 +248,7 @@ def exact_json(value: object) -> JsonText:
     Raises `ValueError` for NaN, infinities and too deep nesting, `TypeError` for what JSON does not have.
     """
     try:
-        return cast("JsonText", json.dumps(value, separators=(",", ":"), allow_nan=False))
+        return JsonText(json.dumps(value, separators=(",", ":"), allow_nan=False))
     except RecursionError:
         raise ValueError("the value is nested too deep to be written as JSON") from None
 
@@ -303,27 +317,18 @@ def _cells(one: str) -> int:
     return 0
 
 
-def _prepare_lines(text: str) -> str:
-    return text.replace("\r\n", "\n")
-
-
-def _prepare_strict(text: str) -> str:
-    return text.replace("\n", "<U+000A>").replace("\t", "<U+0009>")
-
-
-def _prepare_line(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\n", " ⏎ ")
-
-
-def _prepare_json(text: str) -> str:
-    return text
+_LINES = (("\r\n", "\n"),)
+_ONE_LINE = (("\r\n", "\n"), ("\n", " ⏎ "))
+_STRICT = (("\n", "<U+000A>"), ("\t", "<U+0009>"))
 
 
 def _shown(
-    text: str, limit: int, prepare: Callable[[str], str], keep: str = "", *, joined: bool = True
+    text: str, limit: int, replaced: tuple[tuple[str, str], ...], keep: str = "", *, joined: bool = True
 ) -> str:
     """Return `text` safely written in at most `limit` characters; those in `keep` stay."""
-    head = prepare(text[: max(limit, 0)])
+    head = text[: max(limit, 0)]
+    for old, new in replaced:
+        head = head.replace(old, new)
     rules = _rules(head)
     head = rules.pile.sub(
         lambda run: f"{run.group()[:MAX_MARKS]}<+{len(run.group()) - MAX_MARKS} marks>", head
@@ -416,5 +421,5 @@ def _json_scalar(value: object, limit: int, joined: bool) -> str:
 def _json_string(text: str, limit: int, joined: bool) -> str:
     # JSON escapes line breaks and tabs itself.
     if not _is_clean(text) or len(text) > limit:
-        text = _shown(text, limit, _prepare_json, keep="\r\t", joined=joined)
+        text = _shown(text, limit, (), keep="\r\t", joined=joined)
     return json.dumps(text, ensure_ascii=False)

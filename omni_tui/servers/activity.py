@@ -13,10 +13,7 @@ _PAUSE_S = 0.05
 
 
 class Activity:
-    """Counts the calls of one server. `follow` is called a moment after a change, and when it gets idle.
-
-    A quick call leads to one call of `follow`, and does not wait for it.
-    """
+    """Counts the calls of one server; calls `follow` a moment after a change, and when it gets idle."""
 
     def __init__(self, follow: Callable[[], None]) -> None:
         self.calls = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+CHECK_FIRST = "Check with the server before you call it again."
+
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
@@ -23,11 +25,11 @@ class ToolDefinition:
     """Its `_meta`, used only to notice changes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Dispatch:
     """The permission to send one `tools/call` frame, made by the gate from a used grant.
 
-    `arguments` is the approved canonical JSON object, in bytes.
+    `arguments` is the approved canonical JSON object, in bytes. The tap remembers which were sent.
     """
 
     call: str

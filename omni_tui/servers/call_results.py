@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,6 @@ from omni_tui.servers.transports.http_failures import status_text
 from omni_tui.servers.transports.json_rpc import MalformedResponse, error_words
 
 CONNECTION_CUT = "the connection was cut; the call may or may not have run"
-SESSION_LOST = "the server has forgotten this session, as after a restart; nothing was run"
 MAX_ROUNDS = 10
 """How often a server may ask for input in the course of one call."""
 _PROGRESS_PAUSE = 0.1
@@ -27,14 +26,6 @@ STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
 
 ProgressFn = Callable[[float, float | None, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class InputResponses:
-    """What is sent with a further frame of a call: the answers, and the server's state as it came."""
-
-    inputs: dict[str, Any] = field(default_factory=dict)
-    state: str | None = None
 
 
 def result_of(answer: dict[str, Any]) -> RawResult:
@@ -50,24 +41,18 @@ def result_of(answer: dict[str, Any]) -> RawResult:
     blocks = content if isinstance(content, list) else [] if content is None else [content]
     structured = answer.get("structuredContent")
     return RawResult(
-        content=[block if isinstance(block, dict) else _as_text(block) for block in blocks],
+        content=[_as_object(block) for block in blocks],
         structured=structured,
         has_structured=structured is not None or ("structuredContent" in answer and "resultType" in answer),
         is_error=answer.get("isError") is True,
     )
 
 
-def _as_text(block: Any) -> dict[str, Any]:
-    return {
-        "type": "text",
-        "text": block if isinstance(block, str) else json.dumps(block, ensure_ascii=False),
-    }
-
-
-def session_lost_error() -> CallError:
-    """Return the error for a call in a session that the server has forgotten."""
-    todo = "It is reconnected; call again then."
-    return CallError(SESSION_LOST, sent=True, answered=True, todo=todo, refused=True)
+def _as_object(block: Any) -> dict[str, Any]:
+    if isinstance(block, dict):
+        return block
+    text = block if isinstance(block, str) else json.dumps(block, ensure_ascii=False)
+    return {"type": "text", "text": text}
 
 
 def refused_call_error(call: InFlightCall, *, http: bool) -> CallError:
@@ -81,22 +66,17 @@ def refused_call_error(call: InFlightCall, *, http: bool) -> CallError:
     if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CONNECTION_CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and call.status < HTTPStatus.BAD_REQUEST:
-        return CallError(
-            safe(call.words) or "its answer could not be read; the call has probably run", sent=True
-        )
+        what = safe(call.words) or "its answer could not be read; the call has probably run"
+        return CallError(what, sent=True)
     if http and error.message in STAND_INS and call.status >= HTTPStatus.BAD_REQUEST:
         return _refused_by_status(call.status, call.words)
     if isinstance(call.refusal, MalformedResponse) and not call.refusal.answered:
         return CallError(safe(error.message, limit=4000), sent=True)
     if error.code == types.URL_ELICITATION_REQUIRED:  # the page in its data is shown separately
-        return CallError(
-            f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
-        )
-    return CallError(error_words(error, _safe), sent=True, answered=True)
-
-
-def _safe(text: str) -> str:
-    return safe(text, limit=4000)
+        what = f"{safe(error.message, limit=4000)} (error {error.code})"
+    else:
+        what = error_words(error, partial(safe, limit=4000))
+    return CallError(what, sent=True, answered=True)
 
 
 def _refused_by_status(status: int, words: str) -> CallError:

@@ -80,10 +80,12 @@ class ConnectStrategy:
 
     def worked(self, choice: TransportChoice, era: Era) -> None:
         """Note that the handshake succeeded; it is stored in the background."""
-        self._known = known = KnownTransport(choice.transport, era)
+        self._known = KnownTransport(choice.transport, era)
         if self._memory is not None:
-            memory, spec = self._memory, self._spec
-            self._background(lambda: memory.remember(spec, known))
+            writing = asyncio.to_thread(_quietly, self._memory.remember, self._spec, self._known)
+            task = asyncio.create_task(writing, name="remember what worked")
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
 
     async def after(self, choice: TransportChoice, outcome: ConnectOutcome) -> TransportChoice | None:
         """Return what to try at once after a failure before the handshake, None for nothing."""
@@ -122,11 +124,6 @@ class ConnectStrategy:
     def _note(self, choice: TransportChoice) -> TransportChoice:
         self._tried.add(choice.transport)
         return choice
-
-    def _background(self, write: Callable[[], None]) -> None:
-        task = asyncio.create_task(asyncio.to_thread(_quietly, write), name="remember what worked")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
 
 
 def _quietly(act: Callable[..., _Found], *given: object) -> _Found | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omni_tui.config.server_display import display_command
+from omni_tui.config.server_display import display_command, display_digest
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.heavy_import import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
@@ -30,14 +30,15 @@ from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 from omni_tui.servers.reconnect import ReconnectBreaker, StartLimiter
-from omni_tui.servers.task_types import ServerUnavailable, TaskClient
+from omni_tui.servers.task_types import ServerUnavailable
 from omni_tui.servers.wire_log import WireLog
 
 if TYPE_CHECKING:
-    from omni_tui.servers import mcp_session as live
+    from omni_tui.servers.mcp_session import McpSession
     from omni_tui.servers.prompt_resource_client import PromptResourceClient
     from omni_tui.servers.server_listing import ServerListing
     from omni_tui.servers.subscriptions import ResourceSubscriptions
+    from omni_tui.servers.task_client import TaskClient
 
 
 _LEAVE_S = 3.5
@@ -66,16 +67,16 @@ def _import_session() -> None:
         safe_line(odd)
 
 
-async def load_session(lock: asyncio.Lock) -> type[live.McpSession]:
+async def load_session(lock: asyncio.Lock) -> type[McpSession]:
     """Import the SDK in a thread, the first time: it takes a second of work.
 
     Under a lock: importing on the loop what a thread is importing would wait for it there.
     """
     async with lock:
         await asyncio.to_thread(_import_session)
-    from omni_tui.servers.mcp_session import McpSession
+    from omni_tui.servers import mcp_session
 
-    return McpSession
+    return mcp_session.McpSession
 
 
 class Connection:
@@ -87,14 +88,16 @@ class Connection:
 
     def __init__(self, spec: ServerSpec, context: ConnectionContext) -> None:
         self.spec = spec
+        self.digest = display_digest(spec)
+        """What it is, as the person sees it: another server of the same name has another one."""
         self.log = ServerLogBuffer(self._on_log)
-        self.wire = WireLog(self._tell)
+        self.wire = WireLog(self._report)
         self._context = context
-        self._state: ServerState = "disabled"
+        self.state: ServerState = "disabled"
         self._since = time.time()
         self._reason = _NO_FAILURE
         self._last_failure = _NO_FAILURE
-        self._session: live.McpSession | None = None
+        self._session: McpSession | None = None
         self._owner: asyncio.Task[None] | None = None
         self._breaker = ReconnectBreaker(restarts=spec.transport == "stdio")
         self._strategy = ConnectStrategy(context.memory)
@@ -105,16 +108,11 @@ class Connection:
         self._listing: ServerListing | None = None
         self._activity = Activity(self._follow_activity)
         self._log_timer: asyncio.TimerHandle | None = None
-        self._told: ServerChanged | None = None
+        self._reported: ServerChanged | None = None
         self._subscribed: dict[str, None] = {}
         self._rest()
 
     # --- what it is --------------------------------------------------------------------------
-
-    @property
-    def state(self) -> ServerState:
-        """The present state."""
-        return self._state
 
     @property
     def instructions(self) -> str:
@@ -124,17 +122,12 @@ class Connection:
     @property
     def pid(self) -> int | None:
         """Process id of the server; None over HTTP and while none runs."""
-        return self._session.pid if self._session else None
-
-    @property
-    def invalid_messages(self) -> int:
-        """How much the server sent since it was connected that was no message."""
-        return self._session.invalid_messages if self._session else 0
+        return self._session.transport.pid if self._session else None
 
     def announce(self) -> None:
         """Report a server that will not be started; any other reports itself when it starts."""
         if self.spec.problem or not (self.spec.allowed and self.spec.enabled):
-            self._tell()
+            self._report()
 
     def describe(self) -> ServerChanged:
         """Return everything there is to show about it, safe to show."""
@@ -142,7 +135,7 @@ class Connection:
         up = session is not None and session.ready
         return ServerChanged(
             name=spec.name,
-            state=self._state,
+            state=self.state,
             since=self._since,
             label=identifier(spec.name),
             transport=session.choice.transport if session else spec.transport,
@@ -162,7 +155,8 @@ class Connection:
             log_lines=len(self.log),
             calls=self._activity.calls,
             wire=self.wire.on,
-            odd=self.invalid_messages,
+            odd=session.transport.invalid_messages if session else 0,
+            digest=self.digest,
         )
 
     # --- what can be done with it -------------------------------------------------------------
@@ -239,10 +233,9 @@ class Connection:
         """
         session = self._session
         if session is None or not session.ready:
-            what = f"{self.spec.name} is not connected" + (
-                f": {self._reason.what}" if self._reason.what else ""
-            )
-            raise CallError(safe(what, limit=1000), sent=False, todo="Reconnect it, then call again.")
+            why = f": {self._reason.what}" if self._reason.what else ""
+            what = safe(f"{self.spec.name} is not connected{why}", limit=1000)
+            raise CallError(what, sent=False, todo="Reconnect it, then call again.")
         with self._activity.call():
             return await session.call(dispatch, timeout, on_progress)
 
@@ -266,10 +259,7 @@ class Connection:
         return client
 
     async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
-        """Have the person answer what a running task asks; see `ServerRequestResponder.inputs`.
-
-        Raises `CallError`, also if not connected.
-        """
+        """Have the person answer what a running task asks. Raises `CallError`, also if not connected."""
         if self._session is None:
             raise CallError("it is not connected", sent=True)
         return await self._session.answer_inputs(requests, call)
@@ -277,7 +267,7 @@ class Connection:
     # --- the owner ----------------------------------------------------------------------------
 
     async def _own(self) -> None:
-        """Connect, again and again, until told to stop or until trying again is pointless."""
+        """Connect, again and again, until it is stopped or until trying again is pointless."""
         me = asyncio.current_task()
         while self._owner is me:
             delay = await self._connect_and_serve()
@@ -295,7 +285,9 @@ class Connection:
         self._next_try = None
         self._activity.begin()
         self._breaker.trying()
-        self._set("connecting", self._again())
+        last = self._last_failure
+        again = dataclasses.replace(last, what=f"{last.what}; trying again") if last.what else _NO_FAILURE
+        self._set("connecting", again)
         session_type = await load_session(self._context.loading)
         choice: TransportChoice | None = await self._strategy.begin(self.spec)
         if self._limit > self.spec.connect_timeout and not self._last_failure.what:
@@ -309,9 +301,9 @@ class Connection:
             if outcome == "absent":  # of two transports that are not there, the usual one's words count
                 first = failure if first is None or choice.transport == "http" else first
                 failure = first
-            tried, choice = choice, await self._strategy.after(choice, outcome)
+            tried, choice = choice.transport, await self._strategy.after(choice, outcome)
             if choice is not None:
-                self.log.note(f"not by {tried.transport}: {failure.what}; trying {choice.transport}")
+                self.log.note(f"not by {tried}: {failure.what}; trying {choice.transport}")
         return self._after(failure)
 
     @property
@@ -320,15 +312,9 @@ class Connection:
         known = self._strategy.has_worked and self._breaker.attempt == 0
         return max(self.spec.connect_timeout, 0.0 if known else self.spec.first_start)
 
-    def _again(self) -> ConnectionFailure:
-        """Return the reason that is shown during a further try: how the last one ended."""
-        if not self._last_failure.what:
-            return _NO_FAILURE
-        return dataclasses.replace(self._last_failure, what=f"{self._last_failure.what}; trying again")
-
     async def _attempt(
-        self, session_type: type[live.McpSession], choice: TransportChoice
-    ) -> tuple[live.McpSession, BaseException | None]:
+        self, session_type: type[McpSession], choice: TransportChoice
+    ) -> tuple[McpSession, BaseException | None]:
         """Connect over one transport and serve; return the session when it is over, and how it failed."""
         error: BaseException | None = None
         bearer_auth = await self._context.sign_ins.bearer_auth(self.spec)
@@ -397,7 +383,7 @@ class Connection:
         if listing.failure:
             self._set("degraded", ConnectionFailure(listing.failure, "Refresh it, or look at its log."))
         else:
-            self._set(self._busy_state(), ConnectionFailure(listing.note))
+            self._set("active" if self._activity.busy else "idle", ConnectionFailure(listing.note))
             self._activity.look()  # a call before the reconnection may still count as recent
 
     def _on_heartbeat(self, failure: str, took_ms: float) -> None:
@@ -419,12 +405,11 @@ class Connection:
     def _rest(self) -> None:
         """Set the state of a server that is not started."""
         place = SOURCE_WORDS[self.spec.source]
-        self._state = "disabled"
         if self.spec.problem and self.spec.enabled:
-            self._state, self._reason = "failed", self._misconfigured()
+            self.state, self._reason = "failed", self._misconfigured()
         elif not self.spec.allowed:
             todo = "Allow it if you trust where it comes from; it has not run."
-            self._state, self._reason = "not_allowed", ConnectionFailure(f"comes from {place}", todo)
+            self.state, self._reason = "not_allowed", ConnectionFailure(f"comes from {place}", todo)
         elif not self.spec.enabled:
             self._reason = ConnectionFailure(f"disabled in {place}")
         else:
@@ -434,45 +419,44 @@ class Connection:
         todo = f"It is defined in {SOURCE_WORDS[self.spec.source]}."
         return ConnectionFailure(self.spec.problem, todo, lasting=True)
 
-    def _busy_state(self) -> ServerState:
-        return "active" if self._activity.busy else "idle"
-
     def _follow_activity(self) -> None:
         """Show the server as active while a call runs and for a while after, then as idle."""
-        if self._state in ("active", "idle"):
-            self._set(self._busy_state(), self._reason)
+        if self.state in ("active", "idle"):
+            self._set("active" if self._activity.busy else "idle", self._reason)
         else:
-            self._tell()
+            self._report()
 
     def _set(self, state: ServerState, failure: ConnectionFailure = _NO_FAILURE) -> None:
-        if state != self._state:
-            self._state, self._since = state, time.time()
+        if state != self.state:
+            self.state, self._since = state, time.time()
         self._reason = failure
         if state in ("disabled", "not_allowed"):
             self._next_try = None
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Report the server if anything about it changed."""
         now = self.describe()
-        if now != self._told:
-            self._told = now
+        if now != self._reported:
+            self._reported = now
             notify(self._context.listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
     def _on_log(self) -> None:
         """Report new lines of the log, at most once a second."""
         if self._log_timer is None:
             with contextlib.suppress(RuntimeError):  # no loop: only the configuration is looked at
-                self._log_timer = asyncio.get_running_loop().call_later(_LOG_PAUSE_S, self._report_log)
+                self._log_timer = asyncio.get_running_loop().call_later(
+                    _LOG_PAUSE_S, self._report_new_lines
+                )
 
     def _save_log(self) -> None:
         if lines := self.log.unsaved():
             notify(self._context.listener.log_written, self.spec.name, lines)
 
-    def _report_log(self) -> None:
+    def _report_new_lines(self) -> None:
         self._log_timer = None
         self._save_log()
-        self._tell()
+        self._report()
 
     def close(self) -> None:
         """Cancel the timers and never start again."""

@@ -11,10 +11,7 @@ from omni_tui.config.spec import ServerSpec
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailure:
-    """Why a server is not connected: what happened, what to do, and whether trying again is pointless.
-
-    `sign_in`: the person has to sign in first.
-    """
+    """Why a server is not connected. `lasting`: trying again is pointless; `sign_in`: until a sign-in."""
 
     what: str
     todo: str = ""

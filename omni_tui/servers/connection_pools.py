@@ -27,10 +27,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class PoolError(Exception):
-    """The environment names a proxy or certificate authorities that cannot be used.
-
-    The text says which, without passwords; `todo` what to do.
-    """
+    """A proxy or certificates of the environment cannot be used; the text holds no passwords."""
 
     def __init__(self, what: str, todo: str) -> None:
         super().__init__(what)
@@ -51,8 +48,8 @@ class _Pool:
     leases: int = 0
 
 
-_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Pool]] = WeakKeyDictionary()
-"""By event loop, since a socket belongs to the loop that opened it."""
+open_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Pool]] = WeakKeyDictionary()
+"""The pools by event loop, since a socket belongs to the loop that opened it."""
 
 
 class PoolLease(httpx2.AsyncBaseTransport):
@@ -82,7 +79,7 @@ class PoolLease(httpx2.AsyncBaseTransport):
         self._left = True
         self._pool.leases -= 1
         if not self._pool.leases:
-            pools = _open[asyncio.get_running_loop()]
+            pools = open_pools[asyncio.get_running_loop()]
             if pools.get(self._key) is self._pool:
                 del pools[self._key]
             await self._pool.transport.aclose()
@@ -98,7 +95,7 @@ def lease(url: httpx2.URL) -> PoolLease:
     certificates = (os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
     port = url.port or _PORTS.get(url.scheme, 0)
     key = _Key(url.scheme, url.host.lower(), port, proxy, certificates)
-    pools = _open.setdefault(asyncio.get_running_loop(), {})
+    pools = open_pools.setdefault(asyncio.get_running_loop(), {})
     if key not in pools:
         try:
             pools[key] = _Pool(
@@ -107,26 +104,20 @@ def lease(url: httpx2.URL) -> PoolLease:
         except OSError as error:
             place = certificates[0] or certificates[1]
             named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
-            words = "" if isinstance(error, ssl.SSLError) else error.strerror
-            why = words or "it holds no certificate"
+            why = (not isinstance(error, ssl.SSLError) and error.strerror) or "it holds no certificate"
             what = f"{named} names {place}, which cannot be used: {why.lower()}"
             raise PoolError(what, "Correct it, or unset it, and start again.") from None
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            what = f"the proxy of the environment cannot be used: {_why(error)}"
+            why = "its address is wrong"
+            if isinstance(error, ImportError):
+                why = "SOCKS needs the package socksio"
+            what = f"the proxy of the environment cannot be used: {why}"
             raise PoolError(what, PROXY_TODO) from None
     return PoolLease(key, pools[key])
 
 
-def pool_count() -> int:
-    """Return how many pools the running loop has."""
-    return len(_open.get(asyncio.get_running_loop(), {}))
-
-
 def proxy_for(url: httpx2.URL) -> str:
-    """Return the proxy that the environment names for a URL, "" for none.
-
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, read as by Python's standard library.
-    """
+    """Return the proxy for a URL, "" for none; Python's standard library reads the environment."""
     proxies = getproxies()
     proxy = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
     host = f"{url.host}:{url.port}" if url.port else url.host
@@ -143,7 +134,3 @@ def shown_proxy(url: str) -> str:
         return ""
     proxy = "" if is_loopback(address.host) else proxy_for(address)
     return shown_url(proxy) if proxy else ""
-
-
-def _why(error: Exception) -> str:
-    return "SOCKS needs the package socksio" if isinstance(error, ImportError) else "its address is wrong"

@@ -11,34 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
+from omni_tui.servers.base import CHECK_FIRST, CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.call_results import (
     CONNECTION_CUT,
     MAX_ROUNDS,
-    InputResponses,
     ProgressFn,
     ProgressThrottle,
     refused_call_error,
     result_of,
-    session_lost_error,
 )
 from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_responder import ServerRequestResponder, requested_methods
 from omni_tui.servers.tap import InFlightCall, Tap
-from omni_tui.servers.task_client import augmentation, raise_if_task
+from omni_tui.servers.task_client import AS_TASK, raise_if_task
 from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.transports.base import Transport
 
 if TYPE_CHECKING:
-    from mcp.client.client import Client
-
     from omni_tui.servers.auth.bearer_auth import BearerAuth
 
 _log = logging.getLogger(__name__)
+_FAILURES = (MCPError, ValidationError, RuntimeError, ValueError, OSError, anyio.BrokenResourceError)
 _STALE_CODES = (types.HEADER_MISMATCH, types.METHOD_NOT_FOUND, types.INVALID_PARAMS)
 
 
@@ -78,7 +76,8 @@ class DispatchedCall:
         self._dispatch = dispatch
         self._report = ProgressThrottle(on_progress) if on_progress else None
         self._timeout = PausableTimeout(timeout, HARD_CAP_S)
-        self._given = InputResponses()
+        self._inputs: dict[str, Any] = {}
+        self._state: str | None = None
 
     async def run(self) -> RawResult:
         """Send it, answer what the server asks, and return its result; see `Connection.call_tool`.
@@ -105,14 +104,13 @@ class DispatchedCall:
                     repeated = False
                     await self._answer(call, answer)
                     continue
-                asked = (
-                    context.spec.tasks if context.modern else self._dispatch.tool in context.only_as_task
-                )
+                augmented = self._dispatch.tool in context.only_as_task
+                asked = context.spec.tasks if context.modern else augmented
                 raise_if_task(answer, modern=context.modern, asked=asked)
                 return result_of(answer)
 
     async def _answer(self, call: InFlightCall, answer: dict[str, Any]) -> None:
-        """Have the person answer what a result asks for, and write down that the call goes on."""
+        """Have the person answer what a result asks for, and record that the call continues."""
         number = call.rounds + 1
         if number > MAX_ROUNDS:
             what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not continued"
@@ -127,7 +125,7 @@ class DispatchedCall:
             await asyncio.sleep(min(0.05 * 2**call.rounds, 2.0))
         self._context.tap.again(call)
         await self._context.listener.input_round(self._dispatch, number, requested_methods(requests))
-        self._given = InputResponses(inputs, state)
+        self._inputs, self._state = inputs, state
 
     async def _frame(self, call: InFlightCall) -> dict[str, Any]:
         """Send one frame exactly as approved, and return the answer, which the tap takes off the wire."""
@@ -141,14 +139,7 @@ class DispatchedCall:
             raise self._timed_out(call) from error
         except DispatchRefused:
             raise
-        except (
-            MCPError,
-            ValidationError,
-            RuntimeError,
-            ValueError,
-            OSError,
-            anyio.BrokenResourceError,
-        ) as error:
+        except _FAILURES as error:
             if call.answer is None:
                 raise self._failed(call, error) from error
         finally:
@@ -169,9 +160,9 @@ class DispatchedCall:
             params=types.CallToolRequestParams(
                 name=self._dispatch.tool,
                 arguments=arguments,
-                input_responses=self._given.inputs or None,
-                request_state=self._given.state,
-                task=augmentation(self._dispatch, self._context.only_as_task),
+                input_responses=self._inputs or None,
+                request_state=self._state,
+                task=AS_TASK if self._dispatch.tool in self._context.only_as_task else None,
             )
         )
 
@@ -190,7 +181,7 @@ class DispatchedCall:
         if self._timeout.capped:
             silence = f"it ran for more than {HARD_CAP_S / 60:.0f} minutes"
         what = f"{silence}; it was cancelled, but may or may not have run"
-        return CallError(what, sent=True, todo="Check with the server before you call it again.")
+        return CallError(what, sent=True, todo=CHECK_FIRST)
 
     def _failed(self, call: InFlightCall, error: Exception) -> CallError:
         """Return the error for a frame that got no result."""
@@ -201,13 +192,13 @@ class DispatchedCall:
             return CallError(what, sent=call.rounds > 0)
         if call.session_lost:
             context.note_loss()
-            return session_lost_error()
+            what = "the server has forgotten this session, as after a restart; nothing was run"
+            todo = "It is reconnected; call again then."
+            return CallError(what, sent=True, answered=True, todo=todo, refused=True)
         if call.refusal is None:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", context.spec.name, error)
-            return CallError(
-                CONNECTION_CUT, sent=True, todo="Check with the server before you call it again."
-            )
+            return CallError(CONNECTION_CUT, sent=True, todo=CHECK_FIRST)
         if call.renewed:
             return TokenRenewed(call.status)
         if context.bearer_auth is not None and call.status in (401, 403):

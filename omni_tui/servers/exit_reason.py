@@ -120,11 +120,11 @@ def _logged(text: str) -> str:
         (str(entry[name]) for name in ("level", "severity", "lvl", "levelname") if name in entry), ""
     )
     names = ("msg", "message", "event", "error", "err")
-    told = [str(entry[name]) for name in names if isinstance(entry.get(name), str)]
-    if not told:
+    texts = [str(entry[name]) for name in names if isinstance(entry.get(name), str)]
+    if not texts:
         return text
     grave = level.lower() in ("error", "fatal", "critical", "err", "50", "60", "emerg", "alert", "panic")
-    return ("error: " if grave else "") + ": ".join(dict.fromkeys(told))
+    return ("error: " if grave else "") + ": ".join(dict.fromkeys(texts))
 
 
 def _strength(text: str) -> int:

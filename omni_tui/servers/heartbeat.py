@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-
-if TYPE_CHECKING:
-    from mcp.client.client import Client
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 
 class Ping:
@@ -24,19 +22,17 @@ class Ping:
     gets `tools/list` from then on, which it does answer.
     """
 
-    def __init__(self, client: Client, protocol: str, *, modern: bool, program: bool) -> None:
+    def __init__(self, client: Client, *, program: bool) -> None:
         self._client = client
-        self._protocol = protocol
-        self._modern = modern
         self._lists = program and client.server_capabilities.tools is not None
         self._pings = True
         self._proven = False
 
     async def send(self) -> None:
         """Return when the server has answered. Raises what the SDK raises; may be cancelled."""
-        session = self._client.session
-        if self._modern:
-            await session.send_discover(self._protocol)
+        session, protocol = self._client.session, self._client.protocol_version
+        if protocol in MODERN_PROTOCOL_VERSIONS:
+            await session.send_discover(protocol)
         elif self._pings:
             self._pings = self._proven or not self._lists
             try:
@@ -99,7 +95,7 @@ class Heartbeat:
                 await asyncio.sleep(min(PAUSE * missed, self._interval))
             else:
                 await self._silence()
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
                 async with asyncio.timeout(self._deadline):
                     await self._send()
@@ -108,7 +104,7 @@ class Heartbeat:
                 self._report(str(error) or f"did not answer a heartbeat within {self._deadline:g} s", 0.0)
             else:
                 missed = 0
-                self._report("", (time.perf_counter() - begun) * 1000)
+                self._report("", (time.perf_counter() - started) * 1000)
 
     async def _silence(self) -> None:
         """Wait for an interval of silence; after two intervals, for any silence."""

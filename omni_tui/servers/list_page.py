@@ -34,14 +34,6 @@ class UnusableEntry(Exception):
     """An entry that cannot be used; the text says why, and is not safe to show as it is."""
 
 
-def entry_name(entry: Any) -> str:
-    """Return a name for notes about an entry, "" if it has none."""
-    if not isinstance(entry, dict):
-        return ""
-    names = (entry.get(key) for key in ("name", "uriTemplate", "uri", "title"))
-    return next((name for name in names if isinstance(name, str) and name), "")
-
-
 def read_tool(server: str, entry: Any) -> ToolDefinition:
     """Return a tool as its server listed it. Raises `UnusableEntry`."""
     name = _named(_object(entry), "name")
@@ -128,9 +120,7 @@ def _object(entry: Any) -> dict[str, Any]:
 def _named(entry: dict[str, Any], key: str) -> str:
     name = entry.get(key)
     if not isinstance(name, str) or not name:
-        raise UnusableEntry(
-            f"it has no {key}" if name is None or name == "" else f"its {key} is {_kind(name)}"
-        )
+        raise UnusableEntry(f"its {key} is {_kind(name)}" if name not in (None, "") else f"it has no {key}")
     if len(name) > MAX_ADDRESS:
         raise UnusableEntry(f"its {key} is longer than {MAX_ADDRESS:,} characters")
     return name
@@ -212,6 +202,11 @@ ENTRY_NAMES = {
 }
 
 
+def entry_limit(kind: str) -> int:
+    """Return how many entries of a list are taken."""
+    return MAX_TOOLS if kind == "tools" else MAX_ENTRIES
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """An entry of a list that is not used, and why: safe to show."""
@@ -256,10 +251,13 @@ class ListPage:
         elif listed is None and self.kind not in result:
             self.invalid = f"its answer has no list under {self.kind}"
         self._bound(listed if isinstance(listed, list) else [])
+        tools = self.entries if self.kind == "tools" else []
         stand_in: dict[str, Any] = {
-            self.kind: [_for_sdk(entry) for entry in self.entries if _is_tool(entry)]
-            if self.kind == "tools"
-            else [],
+            self.kind: [
+                _for_sdk(tool)
+                for tool in tools
+                if isinstance(tool, dict) and isinstance(tool.get("name"), str)
+            ],
             "resultType": "complete",
             "ttlMs": 0,
             "cacheScope": "private",
@@ -267,7 +265,7 @@ class ListPage:
         return stand_in if self.cursor is None else {**stand_in, "nextCursor": self.cursor}
 
     def _bound(self, listed: list[Any]) -> None:
-        limit = MAX_TOOLS if self.kind == "tools" else MAX_ENTRIES
+        limit = entry_limit(self.kind)
         budget = _MAX_PAGE_VALUES
         for entry in listed[:limit]:
             size = _values(entry, min(budget, _MAX_VALUES))
@@ -280,8 +278,11 @@ class ListPage:
 
     def leave_out(self, entry: Any, reason: str) -> None:
         """Note that an entry is not used."""
-        name = safe_line(entry_name(entry), limit=80)
-        self.left_out.append(LeftOut(ENTRY_NAMES[self.kind], name, safe_line(reason, limit=200)))
+        keys = ("name", "uriTemplate", "uri", "title") if isinstance(entry, dict) else ()
+        name = next((entry[key] for key in keys if isinstance(entry.get(key), str) and entry[key]), "")
+        self.left_out.append(
+            LeftOut(ENTRY_NAMES[self.kind], safe_line(name, limit=80), safe_line(reason, limit=200))
+        )
 
     def read(self, one: Callable[[Any], T]) -> list[T]:
         """Return each entry read by `one`; leave out what raises `UnusableEntry`."""
@@ -301,10 +302,6 @@ def describe_left_out(left_out: list[LeftOut]) -> str:
     named = "; ".join(str(each) for each in left_out[:_NAMED])
     more = len(left_out) - _NAMED
     return f"not used: {named}" + (f"; and {more} more, see its log" if more > 0 else "")
-
-
-def _is_tool(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
 
 
 def _for_sdk(entry: dict[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,7 @@ MAX_LINE = 2000
 
 
 class ServerLogBuffer:
-    """A ring of lines, limited in lines and bytes; the oldest are dropped and counted.
-
-    `on_growth` is called after lines were added.
-    """
+    """A ring of lines, limited in lines and bytes; `on_growth` is called after lines were added."""
 
     def __init__(self, on_growth: Callable[[], None] = lambda: None) -> None:
         self.dropped = 0

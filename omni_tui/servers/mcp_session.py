@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import mcp_types as types
+from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
@@ -24,10 +25,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 from omni_tui.servers.base import CallError, Dispatch, RawResult
-from omni_tui.servers.call_results import (
-    STAND_INS,
-    ProgressFn,
-)
+from omni_tui.servers.call_results import STAND_INS, ProgressFn
 from omni_tui.servers.connect_strategy import ConnectOutcome, Era, TransportChoice
 from omni_tui.servers.connection_failure import (
     ConnectionFailed,
@@ -43,7 +41,8 @@ from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.server_listing import (
-    Relister,
+    DEBOUNCE_S,
+    RELIST_PAUSE_S,
     ServerListing,
     follow_list_changes,
     is_list_change,
@@ -53,7 +52,7 @@ from omni_tui.servers.server_redactor import ServerRedactor
 from omni_tui.servers.server_request_responder import ServerRequestResponder, roots_callback
 from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
-from omni_tui.servers.task_client import SdkTaskClient, TasksExtension, only_as_tasks
+from omni_tui.servers.task_client import TaskClient, TasksExtension, only_as_tasks
 from omni_tui.servers.timeouts import RequestTimeouts
 from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.factory import make
@@ -61,8 +60,6 @@ from omni_tui.servers.transports.json_rpc import error_words
 from omni_tui.servers.wire_log import WireLog
 
 if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams
-
     from omni_tui.servers.auth.bearer_auth import BearerAuth
 
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
@@ -70,7 +67,6 @@ _log = logging.getLogger(__name__)
 _SESSION_LOST = ConnectionFailure(
     "the server does not know this session any more, as after a restart", "Omni TUI reconnects it."
 )
-_AT_FAULT = "The server is faulty."
 KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
@@ -79,7 +75,8 @@ class McpSession:
     """A connection to a server, from the handshake to the end of the transport.
 
     `on_listing` gets every listing; after the first, calls are possible. `on_heartbeat` gets "" and the
-    milliseconds of each answered heartbeat, or why it was missed.
+    milliseconds of each answered heartbeat, or why it was missed. `connected`: the handshake succeeded; it
+    stays true when the connection is over.
     """
 
     def __init__(
@@ -105,9 +102,9 @@ class McpSession:
         self._leaving = asyncio.Event()
         self._lost: ConnectionFailure | None = None
         self._client: Client | None = None
-        self._connected = False
+        self.connected = False
         self._listing_lock = asyncio.Lock()
-        self._relister = Relister(self.relist)
+        self._lists_changed = asyncio.Event()
         self._bearer_auth = bearer_auth
         if bearer_auth is not None:
             bearer_auth.on_needed = self.leave
@@ -124,22 +121,22 @@ class McpSession:
             roots=roots_callback(spec.roots),
             samples=spec.sampling,
         )
-        self._transport = make(
+        self.transport = make(
             choice.transport,
             spec,
             TransportContext(processes, log, self.leave, auth=bearer_auth, hide=secrets.hide),
         )
-        self._tap.direct = not self._transport.web
-        self._line = CallContext(
+        self._tap.direct = not self.transport.web
+        self._calls = CallContext(
             spec,
             self._tap,
-            self._transport,
+            self.transport,
             bearer_auth,
             self._responder,
             self._timeouts,
             listener,
             self._note_loss,
-            self._relister.changed,
+            self._lists_changed.set,
         )
         self.protocol = ""
         self.version = SafeText("")
@@ -151,24 +148,9 @@ class McpSession:
         return self._client is not None
 
     @property
-    def connected(self) -> bool:
-        """Whether the handshake succeeded, even if the connection is over by now."""
-        return self._connected
-
-    @property
     def era(self) -> Era:
         """The era of the agreed protocol version; valid once connected."""
         return "modern" if self.protocol in MODERN_PROTOCOL_VERSIONS else "legacy"
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the server, None over HTTP."""
-        return self._transport.pid
-
-    @property
-    def invalid_messages(self) -> int:
-        """How much the server sent that was no message."""
-        return self._transport.invalid_messages
 
     def leave(self) -> None:
         """Have `run` end the connection and return. Harmless when it is over."""
@@ -195,7 +177,12 @@ class McpSession:
         )
         async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
             deadline.reschedule(None)
-            self._note_identity(client)
+            self.connected = True
+            self.protocol = client.protocol_version
+            self._calls.modern = self.era == "modern"
+            self.instructions = client.instructions or ""
+            if info := client.server_info:
+                self.version = safe_line(f"{info.name} {info.version}", limit=80)
             on_connected()
             await self._serve(client)
 
@@ -210,18 +197,26 @@ class McpSession:
             self._note_loss()
             raise CallError("the connection was cut while listing", sent=False) from error
 
+    async def _relist_after_changes(self) -> None:
+        """List again after each change: soon, once for a burst, and at most every two seconds."""
+        while True:
+            await self._lists_changed.wait()
+            await asyncio.sleep(DEBOUNCE_S)
+            self._lists_changed.clear()
+            await self.relist()
+            await asyncio.sleep(RELIST_PAUSE_S)
+
     def prompts_and_resources(self) -> PromptResourceClient | None:
         """Return the client for prompts and resources, None if not connected."""
         if self._client is None:
             return None
         return PromptResourceClient(self._client, self._note_loss, self._timeouts)
 
-    def tasks(self) -> SdkTaskClient | None:
+    def tasks(self) -> TaskClient | None:
         """Return the client for tasks, None if not connected."""
         if self._client is None:
             return None
-        modern = self.era == "modern"
-        return SdkTaskClient(self._client, self._note_loss, modern=modern)
+        return TaskClient(self._client, self._note_loss, modern=self.era == "modern")
 
     async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
         """Return the answers to what a running task asks, as JSON."""
@@ -236,17 +231,14 @@ class McpSession:
         client = self._client
         if client is None:
             raise CallError("not connected", sent=False)
-        return await DispatchedCall(self._line, client, dispatch, timeout, on_progress).run()
-
-    def _lose(self, failure: ConnectionFailure) -> None:
-        self._lost = failure
-        self.leave()
+        return await DispatchedCall(self._calls, client, dispatch, timeout, on_progress).run()
 
     def _note_loss(self) -> bool:
         """Return whether the server lost our session, as after its restart; if so, end the connection."""
-        if self._transport.session_lost:
-            self._lose(_SESSION_LOST)
-        return self._transport.session_lost
+        if self.transport.session_lost:
+            self._lost = _SESSION_LOST
+            self.leave()
+        return self.transport.session_lost
 
     def explain(self, error: BaseException | None) -> ConnectionFailure:
         """Return why the connection ended, in words; valid once `run` is over."""
@@ -257,12 +249,10 @@ class McpSession:
             return ended
         if self._lost is not None:
             return self._lost
-        if isinstance(error, TimeoutError) and not self._connected:
-            limit = f"{self._spec.connect_timeout:g} s"
-            return ConnectionFailure(
-                f"did not answer initialize within {limit}", suggest_longer_timeout(self._spec)
-            )
-        failure = self._no_common_version(error) or self._transport.failure()
+        if isinstance(error, TimeoutError) and not self.connected:
+            what = f"did not answer initialize within {self._spec.connect_timeout:g} s"
+            return ConnectionFailure(what, suggest_longer_timeout(self._spec))
+        failure = self._no_common_version(error) or self.transport.failure()
         if failure is not None:
             return failure
         if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
@@ -270,24 +260,24 @@ class McpSession:
         if error is None or isinstance(error, MCPError | asyncio.CancelledError):
             return ConnectionFailure("it closed the connection", suggest_log(self._spec.name))
         if isinstance(error, ValidationError):
-            return ConnectionFailure(
-                f"breaks the protocol while connecting: {invalid_fields(error)}", _AT_FAULT
-            )
+            what = f"breaks the protocol while connecting: {_invalid_fields(error)}"
+            return ConnectionFailure(what, "The server is faulty.")
         _log.warning("the connection to %s failed", self._spec.name, exc_info=error)
-        return ConnectionFailure(
-            f"the connection failed: {safe_line(str(error) or type(error).__name__)}", "See the log file."
-        )
+        what = f"the connection failed: {safe_line(str(error) or type(error).__name__)}"
+        return ConnectionFailure(what, "See the log file.")
 
     def _no_common_version(self, error: BaseException | None) -> ConnectionFailure | None:
         """Return the failure of a server that speaks none of our versions, else None."""
-        theirs = ""
-        if isinstance(error, RuntimeError) and not self._connected:
-            theirs = self._tap.version or ""
-        elif isinstance(error, MCPError):
-            theirs = ", ".join(_supported_versions(error))
-        if not theirs or any(each in KNOWN_VERSIONS for each in theirs.split(", ")):
+        theirs: list[str] = []
+        if isinstance(error, RuntimeError) and not self.connected:
+            theirs = [self._tap.version] if self._tap.version else []
+        elif isinstance(error, MCPError) and isinstance(error.error.data, dict):
+            supported = error.error.data.get("supported")
+            if isinstance(supported, list):
+                theirs = [each for each in supported if isinstance(each, str)][:10]
+        if not any(theirs) or any(each in KNOWN_VERSIONS for each in theirs):
             return None
-        what = f"speaks the protocol in version {safe_line(theirs, limit=200)} only"
+        what = f"speaks the protocol in version {safe_line(', '.join(theirs), limit=200)} only"
         ours = f"Omni TUI speaks {min(KNOWN_VERSIONS)} to {max(KNOWN_VERSIONS)}"
         return ConnectionFailure(f"{what}; {ours}", "Update the server, or Omni TUI.", lasting=True)
 
@@ -296,31 +286,23 @@ class McpSession:
         error = root_cause(error) if error is not None else None
         if self._bearer_auth is not None and self._bearer_auth.connection_failure() is not None:
             return "other"  # it is there, and asks for credentials
-        if self._transport.absent:
+        if self.transport.absent():
             return "absent"
         if isinstance(error, TimeoutError):
             return "silent"
         if isinstance(error, MCPError) and error.code not in _NO_ANSWER:
             return "other" if error.message in STAND_INS else "refused"
-        return "other" if self._transport.web else "silent"
+        return "other" if self.transport.web else "silent"
 
     @contextlib.asynccontextmanager
     async def _guarded(self) -> AsyncIterator[TransportStreams]:
-        async with self._transport as (read, write):
+        async with self.transport as (read, write):
             yield self._tap.guard(read, write)
-
-    def _note_identity(self, client: Client) -> None:
-        self._connected = True
-        self.protocol = client.protocol_version
-        self._line.modern = self.era == "modern"
-        self.instructions = client.instructions or ""
-        info = client.server_info
-        self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
 
     async def _serve(self, client: Client) -> None:
         # Listen before listing, so that no change in between is missed.
         listening = asyncio.create_task(
-            follow_list_changes(client, self._relister.changed, self._spec.list_timeout)
+            follow_list_changes(client, self._lists_changed.set, self._spec.list_timeout)
         )
         listing = asyncio.create_task(self._list(client))
         leaving = asyncio.create_task(self._leaving.wait())
@@ -337,7 +319,7 @@ class McpSession:
             except MCPError:
                 self._note_loss()
                 raise
-            tasks.append(asyncio.create_task(self._relister.run()))
+            tasks.append(asyncio.create_task(self._relist_after_changes()))
             if self._spec.heartbeat:
                 tasks.append(
                     asyncio.create_task(self._watch(client), name=f"heartbeat of {self._spec.name}")
@@ -352,8 +334,8 @@ class McpSession:
 
     async def _watch(self, client: Client) -> None:
         """Send heartbeats; end the connection when too many are missed."""
-        program = not self._transport.web
-        ping = Ping(client, self.protocol, modern=self.era == "modern", program=program)
+        program = not self.transport.web
+        ping = Ping(client, program=program)
 
         async def send() -> None:
             try:
@@ -362,7 +344,7 @@ class McpSession:
                 if self._note_loss():
                     return
                 if error.code in _NO_ANSWER or error.message in STAND_INS:
-                    failure = self._transport.failure()
+                    failure = self.transport.failure()
                     raise HeartbeatMissed(failure.what if failure else "") from error
             except (ValidationError, ValueError, RuntimeError) as error:
                 _log.info("%s answered a heartbeat oddly: %s", self._spec.name, error)
@@ -370,13 +352,10 @@ class McpSession:
         # A stopped program may continue, and a restart would lose its state; a silent host is reached again
         # over another socket.
         await Heartbeat(
-            send,
-            lambda: self._tap.quiet,
-            self._on_heartbeat,
-            self._spec.heartbeat,
-            endless=program,
+            send, lambda: self._tap.quiet, self._on_heartbeat, self._spec.heartbeat, endless=program
         ).run()
-        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "Omni TUI reconnects it."))
+        self._lost = ConnectionFailure("did not answer two heartbeats in a row", "Omni TUI reconnects it.")
+        self.leave()
 
     async def _list(self, client: Client) -> None:
         async with self._listing_lock:
@@ -386,14 +365,14 @@ class McpSession:
             if self._note_loss():
                 raise CallError("the connection was cut while listing", sent=False)
             if self._spec.tasks and self.era == "legacy":
-                self._line.only_as_task = only_as_tasks(client, listing.tools)
+                self._calls.only_as_task = only_as_tasks(client, listing.tools)
             if not self._leaving.is_set():
                 self._client = client
                 self._on_listing(listing)
 
     async def _on_message(self, message: object) -> None:
         if is_list_change(message):
-            self._relister.changed()
+            self._lists_changed.set()
         elif isinstance(message, types.ResourceUpdatedNotification):
             self.subscriptions.updated(message.params.uri)
         elif isinstance(message, types.ElicitCompleteNotification):
@@ -419,21 +398,11 @@ async def set_log_level(client: Client, spec: ServerSpec) -> None:
         _log.info("%s does not take a level for its log: %s", spec.name, error)
 
 
-def invalid_fields(error: ValidationError) -> SafeText:
+def _invalid_fields(error: ValidationError) -> SafeText:
     """Say which fields of a message are invalid, without the validator's own words."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    told: dict[str, None] = {}
-    for fault in faults:
+    found: dict[str, None] = {}
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
         where = ".".join(str(part) for part in fault["loc"]) or "it"
-        told[f"{where} is missing" if fault["type"] == "missing" else f"{where} is of the wrong kind"] = (
-            None
-        )
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return safe_line(", ".join(list(told)[:3]) + more, limit=300)
-
-
-def _supported_versions(error: MCPError) -> list[str]:
-    """Return the versions that a refusal names (the specification's `data.supported`)."""
-    data = error.error.data
-    supported = data.get("supported") if isinstance(data, dict) else None
-    return [each for each in supported if isinstance(each, str)][:10] if isinstance(supported, list) else []
+        found[f"{where} is {'missing' if fault['type'] == 'missing' else 'of the wrong kind'}"] = None
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return safe_line(", ".join(list(found)[:3]) + more, limit=300)

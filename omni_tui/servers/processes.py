@@ -66,7 +66,8 @@ class Processes:
         """Start the reaper and write the lease, so that the next server is covered at once."""
         with self._lock:
             if self._reaper is None and not self._closed:
-                self._write_lease(_identity(os.getpid()))
+                pid = os.getpid()
+                self._write_lease(f"engine {pid} {reaper.start_time(pid)} {_boot()}\n")
                 self._start_reaper()
 
     def register(self, group: int) -> None:
@@ -105,9 +106,7 @@ class Processes:
         with self._lock:
             self._closed = True
             left = bool(self._groups)
-            if self._reaper is not None and self._reaper.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self._reaper.stdin.close()
+            self._close_pipe()
         if self._reaper is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._reaper.wait(4.0)
@@ -117,10 +116,8 @@ class Processes:
     def _write_lease(self, text: str) -> None:
         self._lease.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._lease, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+        with open(descriptor, "w") as file:
+            file.write(text)
 
     def _start_reaper(self) -> None:
         """Start the reaper and tell it of every group there is."""
@@ -134,7 +131,7 @@ class Processes:
             cwd="/" if os.name == "posix" else None,
             start_new_session=True,
         )
-        self._send("".join(f"+ {group} {begun}\n" for group, begun in self._groups.items()))
+        self._send("".join(f"+ {group} {start}\n" for group, start in self._groups.items()))
 
     def _tell(self, line: str) -> None:
         """Write a change into the lease and to the reaper; start another reaper if it is gone."""
@@ -142,11 +139,15 @@ class Processes:
             self._write_lease(line)
         if not self._send(line) and not self._closed:
             _log.warning("the process that ends servers after a crash was gone; starting another")
-            if self._reaper is not None and self._reaper.stdin is not None:
-                with contextlib.suppress(OSError):
-                    self._reaper.stdin.close()
+            self._close_pipe()
+            if self._reaper is not None:
                 self._reaper.wait()
             self._start_reaper()
+
+    def _close_pipe(self) -> None:
+        if self._reaper is not None and self._reaper.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._reaper.stdin.close()
 
     def _send(self, text: str) -> bool:
         if self._reaper is None or self._reaper.stdin is None:
@@ -176,10 +177,10 @@ def sweep_leases(state_dir: Path) -> int:
         groups: dict[int, int] = {}
         reaper.read_groups(rest.split(b"\n"), groups)
         if _same_boot(first):
-            known = {
-                group: begun for group, begun in groups.items() if begun == reaper.start_time(group) != 0
+            ours = {
+                group: start for group, start in groups.items() if start == reaper.start_time(group) != 0
             }
-            reaper.end_all(known, f"{reaper.MARKER}={lease.stem}", grace=0.0)
+            reaper.end_all(ours, f"{reaper.MARKER}={lease.stem}", grace=0.0)
         lease.unlink(missing_ok=True)
         swept += 1
     return swept
@@ -196,10 +197,6 @@ def _boot() -> str:
         return "unknown"
 
 
-def _identity(pid: int) -> str:
-    return f"engine {pid} {reaper.start_time(pid)} {_boot()}\n"
-
-
 def _same_boot(line: bytes) -> bool:
     words = line.split()
     return len(words) == 4 and words[3].decode("ascii", "replace") == _boot() != "unknown"
@@ -207,7 +204,7 @@ def _same_boot(line: bytes) -> bool:
 
 def _engine_lives(line: bytes) -> bool:
     words = line.split()
-    if len(words) != 4 or not _same_boot(line):
+    if not _same_boot(line):
         return False
     return words[1].isdigit() and words[2] != b"0" and reaper.start_time(int(words[1])) == int(words[2])
 

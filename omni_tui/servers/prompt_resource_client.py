@@ -10,18 +10,16 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from omni_tui.servers.prompt_resource_types import PromptMessages, PromptResourceError, ResourceContent
 from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.transports.json_rpc import error_words
-
-if TYPE_CHECKING:
-    from mcp.client.client import Client
 
 T = TypeVar("T")
 
@@ -86,18 +84,14 @@ class PromptResourceClient:
 
     async def subscribe(self, uri: str, on: bool, timeout: float) -> None:
         """Subscribe to a resource or unsubscribe (handshake versions)."""
-        # Not by the SDK's own methods, which only add a deprecation warning.
-        session = self._client.session
+        request: types.SubscribeRequest | types.UnsubscribeRequest
         if on:
             request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
-            await self._request(
-                session.send_request(request, types.EmptyResult), timeout, "resources/subscribe"
-            )
         else:
-            ending = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
-            await self._request(
-                session.send_request(ending, types.EmptyResult), timeout, "resources/unsubscribe"
-            )
+            request = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+        # Not by the SDK's own methods, which only add a deprecation warning.
+        sent = self._client.session.send_request(request, types.EmptyResult)
+        await self._request(sent, timeout, request.method)
 
     async def _request(self, request: Awaitable[T], timeout: float, method: str) -> T:
         try:

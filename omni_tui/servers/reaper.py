@@ -59,7 +59,7 @@ def survivors(groups: dict[int, int], marker: str) -> list[int]:
     """
     if not os.path.isdir(f"{_PROC}/self"):
         return [-group for group in groups if _group_answers(group)]
-    ours = {group for group, begun in groups.items() if not begun or start_time(group) in (0, begun)}
+    ours = {group for group, start in groups.items() if not start or start_time(group) in (0, start)}
     wanted = marker.encode()
     found = []
     me = os.getpid()
@@ -78,7 +78,7 @@ def _group_answers(group: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 

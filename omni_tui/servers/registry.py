@@ -15,8 +15,6 @@ from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.reconnect import StartLimiter
 
-CALL_TIMEOUT = 120.0
-"""Seconds for a call to a server that is not there any more."""
 _STOP = 4.0
 _KILL = 0.9
 
@@ -42,7 +40,7 @@ class ServerRegistry:
         self._processes = processes
         self._listener = listener
         loading = asyncio.Lock()
-        self.sign_ins = SignIns(store, listener, self._signed_in, loading=loading)
+        self.sign_ins = SignIns(store, listener, self._signed_in, loading)
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = ConnectionContext(
             authority=authority,
@@ -61,7 +59,10 @@ class ServerRegistry:
         """Add a server, and connect it if `start` was called. Raises `ValueError` if its name is taken."""
         if spec.name in self._connections:
             raise ValueError(f"there is already a server called {spec.name!r}")
-        connection = self._connections[spec.name] = Connection(spec, self._context)
+        self._introduce(Connection(spec, self._context))
+
+    def _introduce(self, connection: Connection) -> None:
+        self._connections[connection.spec.name] = connection
         connection.announce()
         if self._started:
             connection.start()
@@ -94,12 +95,10 @@ class ServerRegistry:
             former = self.get(spec.name)
             await former.stop()
             former.close()
-            connection = self._connections[spec.name] = Connection(spec, self._context)
+            connection = Connection(spec, self._context)
             connection.log.take_over(former.log)
             connection.wire.switch(former.wire.on)
-            connection.announce()
-            if self._started:
-                connection.start()
+            self._introduce(connection)
 
     async def remove(self, name: str) -> None:
         """Disconnect and remove a server. Raises `KeyError`."""
@@ -137,10 +136,6 @@ class ServerRegistry:
     def is_allowed(self, name: str) -> bool:
         """Return whether the person allowed a server to start."""
         return name in self._connections and self._connections[name].spec.allowed
-
-    def call_timeout(self, name: str) -> float:
-        """Return the seconds without progress after which a call is given up."""
-        return self._connections[name].spec.call_timeout if name in self._connections else CALL_TIMEOUT
 
     def names(self) -> list[str]:
         """Return the names of all servers, in the order they were added."""

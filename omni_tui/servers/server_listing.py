@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import find_invalid_x_mcp_header
@@ -17,28 +18,23 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_tui.resilience.backoff import Backoff
-from omni_tui.security.text import safe_line
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.servers.list_page import (
-    MAX_ENTRIES,
+    ENTRY_NAMES,
     MAX_PAGES,
-    MAX_TOOLS,
     LeftOut,
     ListPage,
     UnusableEntry,
     describe_left_out,
+    entry_limit,
     read_prompt,
     read_resource,
     read_template,
     read_tool,
 )
 from omni_tui.servers.prompt_resource_types import PromptsAndResources
+from omni_tui.servers.tap import Tap
 from omni_tui.servers.transports.json_rpc import error_words
-
-if TYPE_CHECKING:
-    from mcp.client.client import Client
-
-    from omni_tui.servers.tap import Tap
 
 T = TypeVar("T")
 
@@ -47,8 +43,9 @@ FetchPage = Callable[[types.PaginatedRequestParams | None], Awaitable[Any]]
 _INVALID = (ValidationError, RuntimeError, ValueError)
 """What the SDK raises for an answer that breaks the specification."""
 
-_DEBOUNCE_S = 0.2
-_RELIST_PAUSE_S = 2.0
+DEBOUNCE_S = 0.2
+"""Seconds in which further changes lead to no further listing."""
+RELIST_PAUSE_S = 2.0
 """Pause between two listings that a server asked for."""
 _STEADY_S = 60.0
 """A stream of changes that lasted this long is opened again at once."""
@@ -82,24 +79,16 @@ class Paginator(Generic[T]):
     read, `note` why there may be more entries than were found.
     """
 
-    def __init__(
-        self,
-        tap: Tap,
-        kind: str,
-        limit: int,
-        words: str,
-        read: Callable[[Any], T],
-        name_of: Callable[[T], str],
-    ) -> None:
+    def __init__(self, tap: Tap, kind: str, read: Callable[[Any], T], name_of: Callable[[T], str]) -> None:
         self.found: list[T] = []
         self.left_out: list[LeftOut] = []
         self.first_ms: float | None = None
         self.note = ""
         self.invalid = ""
-        self.words = words
+        self.words = f"{ENTRY_NAMES[kind]}s"
         self._tap = tap
         self._kind = kind
-        self._limit = limit
+        self._limit = entry_limit(kind)
         self._read = read
         self._name_of = name_of
         self._known: dict[str, T] = {}
@@ -136,16 +125,9 @@ class Paginator(Generic[T]):
     def _more(self) -> str:
         return f"has more {self.words} than the {len(self.found)} that are taken"
 
-    @property
-    def unusable(self) -> str:
-        """Why nothing could be listed, "" if something could or the list is empty."""
-        return (
-            f"its {self.words} cannot be listed: {self.invalid}" if self.invalid and not self.found else ""
-        )
-
     async def _page(self, fetch: FetchPage, cursor: str | None) -> ListPage | None:
         """Return the next page, None if the cursor "" turns out to be none."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         with self._tap.listing(self._kind) as page:
             try:
                 await fetch(None if cursor is None else types.PaginatedRequestParams(cursor=cursor))
@@ -157,7 +139,7 @@ class Paginator(Generic[T]):
                 if not page.arrived:
                     raise
         if self.first_ms is None:
-            self.first_ms = (time.perf_counter() - begun) * 1000
+            self.first_ms = (time.perf_counter() - started) * 1000
         return page
 
     def _add(self, page: ListPage, *, first: bool) -> bool:
@@ -213,21 +195,10 @@ async def _list_tools(
             raise UnusableEntry(reason)
         return definition
 
-    pages = Paginator(tap, "tools", MAX_TOOLS, "tools", read, lambda tool: tool.name)
-    try:
-        async with asyncio.timeout(timeout):
-            await pages.run(lambda params: client.session.list_tools(params=params))
-    except TimeoutError:
-        listing.failure = f"did not answer tools/list within {timeout:g} s"
-    except MCPError as error:
-        if error.code == types.CONNECTION_CLOSED:
-            raise
-        listing.failure = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
-    except _INVALID as error:
-        _log.info("the tool list of %s breaks the specification: %s", server, error)
-        listing.failure = "its list of tools breaks the specification"
-    else:
-        listing.failure = pages.unusable
+    pages = Paginator(tap, "tools", read, lambda tool: tool.name)
+    listing.failure = await _read_all(
+        pages, lambda params: client.session.list_tools(params=params), timeout
+    )
     if listing.failure and pages.found:
         listing.failure += f"; only the first {len(pages.found)} of its tools are known"
     listing.tools = pages.found
@@ -239,15 +210,13 @@ async def _list_tools(
 async def _list_prompts_and_resources(client: Client, tap: Tap, timeout: float) -> ServerListing:
     """Return a listing without tools."""
     can, session = client.server_capabilities, client.session
-    prompts = Paginator(tap, "prompts", MAX_ENTRIES, "prompts", read_prompt, lambda each: each.name)
-    resources = Paginator(tap, "resources", MAX_ENTRIES, "resources", read_resource, lambda each: each.uri)
-    templates = Paginator(
-        tap, "resourceTemplates", MAX_ENTRIES, "templates", read_template, lambda each: each.uri_template
-    )
+    prompts = Paginator(tap, "prompts", read_prompt, lambda each: each.name)
+    resources = Paginator(tap, "resources", read_resource, lambda each: each.uri)
+    templates = Paginator(tap, "resourceTemplates", read_template, lambda each: each.uri_template)
     listing = ServerListing()
 
     async def fill(pages: Paginator[Any], fetch: FetchPage, capability: object) -> None:
-        note = "" if capability is None else await _run(pages, fetch, timeout)
+        note = "" if capability is None else await _read_all(pages, fetch, timeout)
         listing.left_out += pages.left_out
         listing.notes += filter(None, [note or pages.note])
 
@@ -267,24 +236,26 @@ async def _list_prompts_and_resources(client: Client, tap: Tap, timeout: float) 
     return listing
 
 
-async def _run(pages: Paginator[Any], fetch: FetchPage, timeout: float) -> str:
+async def _read_all(pages: Paginator[Any], fetch: FetchPage, timeout: float) -> str:
     """Read a list; return why that failed or stopped early, "" if it did not."""
-    words = pages.words
+    words, required = pages.words, pages.words == "tools"
     try:
         async with asyncio.timeout(timeout):
             await pages.run(fetch)
     except TimeoutError:
-        return f"did not list its {words} within {timeout:g} s"
+        return f"did not answer {words}/list within {timeout:g} s"
     except MCPError as error:
         _log.info("%s could not be listed: %s", words, error)
+        if required and error.code == types.CONNECTION_CLOSED:
+            raise
         # Many servers have resources and do not know templates; a cut connection is reported elsewhere.
-        if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
+        if not required and error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
             return ""
-        return f"refuses to list its {words}: {safe_line(error.message, limit=200)}"
+        return f"refuses to list its {words}: {error_words(error.error, with_code=False)}"
     except _INVALID as error:
         _log.info("%s could not be listed: %s", words, error)
         return f"its list of {words} breaks the specification"
-    return pages.unusable
+    return f"its {words} cannot be listed: {pages.invalid}" if pages.invalid and not pages.found else ""
 
 
 def is_list_change(message: object) -> bool:
@@ -297,29 +268,8 @@ def is_list_change(message: object) -> bool:
     )
 
 
-class Relister:
-    """Lists again after changes: soon, once for a burst, and at most every two seconds."""
-
-    def __init__(self, relist: Callable[[], Awaitable[None]]) -> None:
-        self._relist = relist
-        self._changed = asyncio.Event()
-
-    def changed(self) -> None:
-        """Note that a list changed."""
-        self._changed.set()
-
-    async def run(self) -> None:
-        """List after each change, until cancelled or until listing raises."""
-        while True:
-            await self._changed.wait()
-            await asyncio.sleep(_DEBOUNCE_S)
-            self._changed.clear()
-            await self._relist()
-            await asyncio.sleep(_RELIST_PAUSE_S)
-
-
 async def follow_list_changes(client: Client, changed: Callable[[], None], timeout: float) -> None:
-    """Listen to a modern server's changes until cancelled, stream the stream again when it ends.
+    """Listen to a modern server's changes until cancelled; open the stream again when it ends.
 
     Returns at once if the server reports no changes. After an interruption anything may have changed,
     so `changed` is called too.
@@ -333,7 +283,7 @@ async def follow_list_changes(client: Client, changed: Callable[[], None], timeo
     backoff = Backoff(1.0, 60.0)
     first = True
     while True:
-        begun, told = time.monotonic(), False
+        started, useful = time.monotonic(), False
         try:
             stream = client.listen(
                 tools_list_changed=tools, prompts_list_changed=prompts, resources_list_changed=resources
@@ -344,7 +294,7 @@ async def follow_list_changes(client: Client, changed: Callable[[], None], timeo
                     changed()
                 first = False
                 async for _ in events:
-                    told = True
+                    useful = True
                     changed()
         except ListenNotSupportedError:
             return
@@ -355,6 +305,6 @@ async def follow_list_changes(client: Client, changed: Callable[[], None], timeo
                 return
             _log.info("a stream of change events was refused: %s", error)
         # Else a server that ends each stream at once would be listed every second.
-        if told or time.monotonic() - begun >= _STEADY_S:
+        if useful or time.monotonic() - started >= _STEADY_S:
             backoff.reset()
         await asyncio.sleep(backoff.next_delay())

@@ -40,7 +40,26 @@ class ServerRedactor:
         """Return a JSON value without secrets; the same object if it has none."""
         if not self._current():
             return value
-        hidden: _Json = _Walk(self.hide).take(value, 0)
+        left = _MOST_VALUES
+
+        def without_secrets(value: Any, depth: int) -> Any:
+            """Copy only the changed parts of a value."""
+            nonlocal left
+            left -= 1
+            if left < 0 or depth > _DEEPEST:
+                return value
+            if isinstance(value, str):
+                return self.hide(value)
+            if isinstance(value, dict):
+                table = {self.hide(key): without_secrets(each, depth + 1) for key, each in value.items()}
+                same = all(table.get(key) is each for key, each in value.items())
+                return value if same and len(table) == len(value) else table
+            if isinstance(value, list):
+                entries = [without_secrets(each, depth + 1) for each in value]
+                return value if all(a is b for a, b in zip(value, entries, strict=True)) else entries
+            return value
+
+        hidden: _Json = without_secrets(value, 0)
         return hidden
 
     def _current(self) -> tuple[str, ...]:
@@ -51,26 +70,3 @@ class ServerRedactor:
             forms = {*long, *(quote(each, safe="") for each in long)}
             self._forms = tuple(sorted(forms, key=len, reverse=True))
         return self._forms
-
-
-class _Walk:
-    """Copies only the changed parts of a JSON value."""
-
-    def __init__(self, hide: Callable[[str], str]) -> None:
-        self._hide = hide
-        self._left = _MOST_VALUES
-
-    def take(self, value: Any, depth: int) -> Any:
-        self._left -= 1
-        if self._left < 0 or depth > _DEEPEST:
-            return value
-        if isinstance(value, str):
-            return self._hide(value)
-        if isinstance(value, dict):
-            table = {self._hide(key): self.take(each, depth + 1) for key, each in value.items()}
-            same = all(table.get(key) is each for key, each in value.items())
-            return value if same and len(table) == len(value) else table
-        if isinstance(value, list):
-            entries = [self.take(each, depth + 1) for each in value]
-            return value if all(a is b for a, b in zip(value, entries, strict=True)) else entries
-        return value

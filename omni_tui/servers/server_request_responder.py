@@ -18,10 +18,7 @@ from pydantic import FileUrl, TypeAdapter, ValidationError
 
 from omni_tui.servers.base import CallError
 from omni_tui.servers.listener import ServerListener
-from omni_tui.servers.server_request_types import (
-    ServerRequest,
-    ServerRequestAnswer,
-)
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from omni_tui.servers.timeouts import RequestTimeouts
 
 _log = logging.getLogger(__name__)
@@ -110,20 +107,18 @@ class ServerRequestResponder:
             case types.CreateMessageRequest(params=asked):
                 return await self._answer_sample(asked, call)
             case types.ListRootsRequest():
-                return await self._answer_roots()
+                context: Any = None  # our callback needs none
+                return await self.roots(context) if self.roots else types.ListRootsResult(roots=[])
 
     async def _answer_elicit(
         self, params: types.ElicitRequestParams, call: str
     ) -> types.ElicitResult | types.ErrorData:
         if isinstance(params, types.ElicitRequestURLParams):
-            reply = await self._ask(
-                ServerRequest(self._server, "url", params.message, {"url": params.url}, call)
-            )
-            return types.ElicitResult(action=reply.action)
-        reply = await self._ask(
-            ServerRequest(self._server, "form", params.message, params.requested_schema, call)
-        )
-        content = reply.content if reply.action == "accept" else None
+            ask = ServerRequest(self._server, "url", params.message, {"url": params.url}, call)
+        else:
+            ask = ServerRequest(self._server, "form", params.message, params.requested_schema, call)
+        reply = await self._ask(ask)
+        content = reply.content if ask.kind == "form" and reply.action == "accept" else None
         return types.ElicitResult(action=reply.action, content=content)
 
     async def _answer_sample(
@@ -142,12 +137,6 @@ class ServerRequestResponder:
             model=reply.model,
             stop_reason=reply.stop,
         )
-
-    async def _answer_roots(self) -> types.ListRootsResult | types.ErrorData:
-        if self.roots is None:
-            return types.ListRootsResult(roots=[])
-        context: Any = None  # ours needs none
-        return await self.roots(context)
 
     async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
         if not self._listener.answers_requests:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.client.subscriptions import ListenNotSupportedError, ResourceUpdated, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -16,9 +16,6 @@ from omni_tui.resilience.backoff import Backoff
 from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.prompt_resource_types import PromptResourceError
-
-if TYPE_CHECKING:
-    from mcp.client.client import Client
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ class ResourceSubscriptions:
         self._listener = listener
         self._client: Client | None = None
         self._changed = asyncio.Event()
-        self._settling: list[asyncio.Future[None]] = []
+        self._settled = asyncio.Event()
         self._honored: frozenset[str] = frozenset()
         self._news: dict[str, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +56,7 @@ class ResourceSubscriptions:
             self._client = None
             if self._timer is not None:
                 self._timer.cancel()
-            self._settle()
+            self._settled.set()
 
     async def change(self, uri: str, on: bool, timeout: float) -> None:
         """Subscribe to a resource or unsubscribe. Raises `PromptResourceError` if the server refuses."""
@@ -73,12 +70,11 @@ class ResourceSubscriptions:
             self._want(uri, on)
             return
         self._want(uri, on)
-        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling.append(settled)
+        self._settled.clear()
         self._changed.set()
         try:
             async with asyncio.timeout(timeout):
-                await settled
+                await self._settled.wait()
         except TimeoutError:
             self._refused = f"it did not answer subscriptions/listen within {timeout:g} s"
         if on and uri not in self._honored:
@@ -99,9 +95,9 @@ class ResourceSubscriptions:
         if found:
             self._news[found] = None
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self._tell)
+                self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self._report)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._timer = None
         news, self._news = list(self._news), {}
         for uri in news:
@@ -130,7 +126,7 @@ class ResourceSubscriptions:
             self._changed.clear()
             if not self._wanted:
                 self._honored = frozenset()
-                self._settle()
+                self._settled.set()
                 await self._changed.wait()
                 continue
             reading = asyncio.create_task(self._listen(client, tuple(self._wanted), timeout, first))
@@ -145,7 +141,7 @@ class ResourceSubscriptions:
                 backoff.reset()
                 first = True
                 continue
-            self._settle()
+            self._settled.set()
             first = False
             await asyncio.sleep(backoff.next_delay())
 
@@ -156,7 +152,7 @@ class ResourceSubscriptions:
                 deadline.reschedule(None)
                 self._refused = ""
                 self._honored = frozenset(events.honored.resource_subscriptions or ())
-                self._settle()
+                self._settled.set()
                 for uri in () if first else uris:
                     self.updated(uri)
                 async for event in events:
@@ -171,9 +167,3 @@ class ResourceSubscriptions:
     def _failed(self, why: str) -> None:
         _log.info("subscribing to resources failed: %s", why)
         self._honored, self._refused = frozenset(), why
-
-    def _settle(self) -> None:
-        settling, self._settling = self._settling, []
-        for future in settling:
-            if not future.done():
-                future.set_result(None)

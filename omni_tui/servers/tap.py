@@ -14,10 +14,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self
+from weakref import WeakSet
 
 import anyio
+from mcp.client._transport import ReadStream, WriteStream
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
 from mcp_types import (
@@ -32,13 +34,9 @@ from mcp_types import (
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.list_page import LIST_KEYS, ListPage
 from omni_tui.servers.server_redactor import ServerRedactor
-from omni_tui.servers.transports.json_rpc import MalformedResponse, as_server_error
+from omni_tui.servers.transports.base import ClosableStream
+from omni_tui.servers.transports.json_rpc import move_ambiguous_code
 from omni_tui.servers.wire_log import LoggedFrame, WireLog
-
-if TYPE_CHECKING:
-    from mcp.client._transport import ReadStream, WriteStream
-
-_Inner = TypeVar("_Inner", bound="ReadStream[SessionMessage | Exception] | WriteStream[SessionMessage]")
 
 _CALL = "tools/call"
 _GREETINGS = ("initialize", "server/discover")
@@ -57,6 +55,7 @@ def canonical(arguments: Any) -> bytes:
     return text.encode()
 
 
+@dataclass(slots=True, eq=False)
 class InFlightCall:
     """One dispatch while its call runs, and what happened to its frame.
 
@@ -68,21 +67,22 @@ class InFlightCall:
     `renewed` (the token was refused, and there is a new one).
     """
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self.dispatch = dispatch
-        self.open = True
-        self.passed = False
-        self.answer: dict[str, Any] | None = None
-        self.refusal: JSONRPCError | None = None
-        self.status = 0
-        self.words = ""
-        self.unsent = False
-        self.renewed = False
-        self.session_lost = False
-        self.request: RequestId | None = None
-        self.rounds = 0
+    dispatch: Dispatch
+    open: bool = True
+    passed: bool = False
+    answer: dict[str, Any] | None = None
+    refusal: JSONRPCError | None = None
+    status: int = 0
+    words: str = ""
+    unsent: bool = False
+    renewed: bool = False
+    session_lost: bool = False
+    request: RequestId | None = None
+    rounds: int = 0
 
 
+_sent: WeakSet[Dispatch] = WeakSet()
+"""Dispatches whose frame was let through once, over whatever connection."""
 _current: ContextVar[InFlightCall | None] = ContextVar("dispatch", default=None)
 _page: ContextVar[ListPage | None] = ContextVar("page", default=None)
 
@@ -114,7 +114,7 @@ class Tap:
         self.wire = wire if wire is not None else WireLog()
         self._server = server
         self._authority = authority
-        self._on_end = on_end
+        self.on_end = on_end
         self._secrets = secrets
         self._on_odd = on_odd
         self._waiting: OrderedDict[RequestId, str] = OrderedDict()
@@ -123,12 +123,12 @@ class Tap:
         self.direct = False
         self._passed: dict[RequestId, InFlightCall] = {}
         self._lists: dict[RequestId, ListPage] = {}
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
 
     @property
     def quiet(self) -> float:
         """Seconds since the last message of the server; 0 while a call waits for its answer."""
-        return 0.0 if self._passed else time.monotonic() - self._heard
+        return 0.0 if self._passed else time.monotonic() - self._last_message
 
     def sole_open_call(self) -> str:
         """Return the only call that waits for its answer, "" if there are several or none."""
@@ -137,10 +137,7 @@ class Tap:
 
     @contextlib.contextmanager
     def open(self, dispatch: Dispatch) -> Iterator[InFlightCall]:
-        """Let the frame of `dispatch` pass, once, if it is sent inside this block.
-
-        Raises `DispatchRefused` for a dispatch to another server.
-        """
+        """Let the frame of `dispatch` pass once in this block. `DispatchRefused` for another server."""
         if dispatch.server != self._server:
             raise DispatchRefused(f"a call for {dispatch.server!r} met the connection of {self._server!r}")
         call = InFlightCall(dispatch)
@@ -166,20 +163,14 @@ class Tap:
                 del self._lists[request]
 
     def again(self, call: InFlightCall) -> None:
-        """Let the call pass again with answers, because its result asked for input.
-
-        Raises `DispatchRefused` if it did not.
-        """
+        """Let the call pass again with answers. Raises `DispatchRefused` if its result asked for none."""
         if call.answer is None or call.answer.get("resultType") != "input_required":
             raise DispatchRefused(f"the call {call.dispatch.call} was about to continue unrequested")
         call.rounds += 1
         self._close_frame(call)
 
     def repeat(self, call: InFlightCall) -> None:
-        """Let a frame with answers pass again, because the server refused it only for its token.
-
-        Raises `DispatchRefused` for any other frame.
-        """
+        """Let a frame with answers pass again if only its token was refused. Else `DispatchRefused`."""
         if not call.rounds or not call.renewed:
             raise DispatchRefused(f"the call {call.dispatch.call} was about to be sent twice")
         self._close_frame(call)
@@ -206,24 +197,31 @@ class Tap:
             if not isinstance(message, JSONRPCRequest):
                 raise DispatchRefused("a tools/call without an id was about to be sent")
             self._check_call(message)
-        if isinstance(message, JSONRPCRequest):
-            self._asked(coerce_request_id(message.id), message.method)
-
-    def _asked(self, request: RequestId, method: str) -> None:
-        if method in LIST_KEYS:
-            kind, asked = LIST_KEYS[method], _page.get()
+        if isinstance(message, JSONRPCNotification):
+            return
+        request = coerce_request_id(message.id)
+        if (kind := LIST_KEYS.get(message.method)) is not None:
+            asked = _page.get()
             self._lists[request] = asked if asked is not None and asked.kind == kind else ListPage(kind)
         self._answered.pop(request, None)
-        self._waiting[request] = method
+        self._waiting[request] = message.method
         if len(self._waiting) > _MOST_REQUESTS:
             self._waiting.popitem(last=False)
 
     def _clean(self, message: JSONRPCMessage) -> None:
         """Take our secrets, and codes that the SDK also uses, out of a message, in place."""
-        if self._secrets is not None and not self._is_listing(message):
-            _take_out(message, self._secrets)
-        if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedResponse):
-            message.error = as_server_error(message.error)
+        secrets = self._secrets
+        if secrets is None or self._is_listing(message):
+            pass
+        elif isinstance(message, JSONRPCError):
+            error = message.error
+            error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)
+        elif isinstance(message, JSONRPCResponse):
+            message.result = secrets.redact_in(message.result)
+        elif message.params is not None:
+            message.params = secrets.redact_in(message.params)
+        if self.direct:
+            move_ambiguous_code(message)
 
     def _is_listing(self, message: JSONRPCMessage) -> bool:
         """Return whether a message is an answer with names of tools and the like, which must stay exact."""
@@ -268,13 +266,16 @@ class Tap:
             raise DispatchRefused(
                 f"the journal does not know the call {call.dispatch.call} as being dispatched"
             )
+        if not call.rounds and call.dispatch in _sent:
+            raise DispatchRefused(f"the call {call.dispatch.call} was about to be sent twice")
+        _sent.add(call.dispatch)
         call.passed = True
         call.request = coerce_request_id(message.id)
         self._passed[call.request] = call
 
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Take a call's answer, or the page of a list, off the wire."""
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         if isinstance(item, Exception):
             return item
         message = item.message
@@ -285,9 +286,7 @@ class Tap:
         if isinstance(message, JSONRPCResponse) and self._waiting.get(request) == "initialize":
             self.version = str(message.result.get("protocolVersion", ""))
         if self._is_second(request):
-            return SessionMessage(
-                JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN)), item.metadata
-            )
+            return _answered(item, message.id, dict(_STAND_IN))
         call = self._passed.get(request)
         page = self._lists.pop(request, None)
         if isinstance(message, JSONRPCError):
@@ -299,62 +298,28 @@ class Tap:
             return _answered(item, message.id, dict(_STAND_IN))
         return item if page is None else _answered(item, message.id, page.take(message.result))
 
-    def unsent(self, item: SessionMessage) -> None:
-        """Note that nothing of a frame was sent, because the transport is closed."""
-        call = _current.get()
-        if call is not None and isinstance(item.message, JSONRPCRequest) and item.message.method == _CALL:
-            call.unsent = True
-
-    def heard(self, item: SessionMessage | Exception, size: int) -> SessionMessage | Exception:
-        """Record a message as it came, then `receive` it."""
+    def note(self, item: SessionMessage | Exception, *, sent: bool, size: int = 0) -> LoggedFrame | None:
+        """Record a frame as it is, if recording is on."""
         if self.wire.on:
             with contextlib.suppress(Exception):  # recording must not disturb the connection
-                self.wire.note(item, sent=False, size=size)
-        return self.receive(item)
-
-    def ended(self) -> None:
-        """Note the end of the server's stream."""
-        self._on_end()
+                return self.wire.note(item, sent=sent, size=size)
+        return None
 
 
 def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
     return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
 
 
-def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
-    """Remove secrets from a message, in place."""
-    if isinstance(message, JSONRPCError):
-        error = message.error
-        error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)
-    elif isinstance(message, JSONRPCResponse):
-        message.result = secrets.redact_in(message.result)
-    elif message.params is not None:
-        message.params = secrets.redact_in(message.params)
+class GuardedReader(ClosableStream):
+    """The server's messages, after the tap has seen them."""
 
-
-class _Guarded(Generic[_Inner]):
-    """A stream of the transport with the tap in between."""
-
-    def __init__(self, inner: _Inner, tap: Tap) -> None:
+    def __init__(self, inner: ReadStream[SessionMessage | Exception], tap: Tap) -> None:
         self._inner = inner
         self._tap = tap
 
     async def aclose(self) -> None:
         """Close the transport's stream."""
         await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)
-
-
-class GuardedReader(_Guarded["ReadStream[SessionMessage | Exception]"]):
-    """The server's messages, after the tap has seen them."""
 
     @property
     def last_context(self) -> Context | None:
@@ -364,7 +329,7 @@ class GuardedReader(_Guarded["ReadStream[SessionMessage | Exception]"]):
 
     async def receive(self) -> SessionMessage | Exception:
         """Return the next message; raises what the transport raises."""
-        return self._tap.heard(await self._inner.receive(), getattr(self._inner, "last_size", 0))
+        return self._received(await self._inner.receive())
 
     def __aiter__(self) -> Self:
         return self
@@ -373,28 +338,37 @@ class GuardedReader(_Guarded["ReadStream[SessionMessage | Exception]"]):
         try:
             item = await self._inner.__anext__()
         except Exception:  # the end, or a stream closed under the reader
-            self._tap.ended()
+            self._tap.on_end()
             raise
-        return self._tap.heard(item, getattr(self._inner, "last_size", 0))
+        return self._received(item)
+
+    def _received(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+        self._tap.note(item, sent=False, size=getattr(self._inner, "last_size", 0))
+        return self._tap.receive(item)
 
 
-class GuardedWriter(_Guarded["WriteStream[SessionMessage]"]):
+class GuardedWriter(ClosableStream):
     """Our messages, past the tap."""
+
+    def __init__(self, inner: WriteStream[SessionMessage], tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    async def aclose(self) -> None:
+        """Close the transport's stream."""
+        await self._inner.aclose()
 
     async def send(self, item: SessionMessage, /) -> None:
         """Send a message. Raises `DispatchRefused`, and sends nothing then."""
         self._tap.check(item)
-        noted = self._note(item) if self._tap.wire.on else None
+        noted = self._tap.note(item, sent=True)
         try:
             await self._inner.send(item)
         except Exception as error:
             if noted is not None:
                 noted.lost = True
-            if isinstance(error, anyio.ClosedResourceError):
-                self._tap.unsent(item)
+            message, call = item.message, _current.get()
+            is_call = isinstance(message, JSONRPCRequest) and message.method == _CALL
+            if isinstance(error, anyio.ClosedResourceError) and is_call and call is not None:
+                call.unsent = True  # the transport is closed: nothing was sent
             raise
-
-    def _note(self, item: SessionMessage) -> LoggedFrame | None:
-        with contextlib.suppress(Exception):  # recording must not disturb the connection
-            return self._tap.wire.note(item, sent=True)
-        return None

@@ -11,17 +11,19 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from functools import partial
+from typing import Any, Literal, cast
 
 import anyio
 import mcp_types as types
+from mcp.client.client import Client
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 
 from omni_tui.protocol.calls import TaskStatus
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers.base import CallError, Dispatch, ToolDefinition
+from omni_tui.servers.base import CHECK_FIRST, CallError, ToolDefinition
 from omni_tui.servers.call_results import STAND_INS, result_of
 from omni_tui.servers.task_types import (
     ServerTask,
@@ -33,17 +35,13 @@ from omni_tui.servers.task_types import (
 )
 from omni_tui.servers.transports.json_rpc import error_words
 
-if TYPE_CHECKING:
-    from mcp.client.client import Client
-
 TASKS = "io.modelcontextprotocol/tasks"
 _STATUSES: tuple[TaskStatus, ...] = ("working", "input_required", "completed", "failed", "cancelled")
 _LONGEST_ID = 4096
-_LEGACY_TTL = 86_400_000
-"""How long a legacy server is asked to keep a task, in milliseconds; the server decides."""
+AS_TASK = types.TaskMetadata(ttl=86_400_000)
+"""Makes a legacy server run a call as a task. It is asked to keep the task for a day; it decides."""
 _UNKNOWN = (types.INVALID_PARAMS, types.METHOD_NOT_FOUND, types.MISSING_REQUIRED_CLIENT_CAPABILITY)
 _AWAY = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, RuntimeError)
-_BROKEN = (*_AWAY, ValidationError, ValueError)
 _raw = TypeAdapter(dict[str, Any])
 
 
@@ -66,23 +64,8 @@ class TasksExtension(ClientExtension):
         raise RuntimeError(f"a task of {context.tool_name} came to a call that nobody dispatched")
 
 
-class _GetTask(types.Request[dict[str, Any], Literal["tasks/get"]]):
-    method: Literal["tasks/get"] = "tasks/get"
+class _TaskRequest(types.Request[dict[str, Any], str]):
     name_param = "taskId"
-
-
-class _UpdateTask(types.Request[dict[str, Any], Literal["tasks/update"]]):
-    method: Literal["tasks/update"] = "tasks/update"
-    name_param = "taskId"
-
-
-class _CancelTask(types.Request[dict[str, Any], Literal["tasks/cancel"]]):
-    method: Literal["tasks/cancel"] = "tasks/cancel"
-    name_param = "taskId"
-
-
-class _TaskResult(types.Request[dict[str, Any], Literal["tasks/result"]]):
-    method: Literal["tasks/result"] = "tasks/result"
 
 
 def only_as_tasks(client: Client, tools: Sequence[ToolDefinition]) -> frozenset[str]:
@@ -92,11 +75,6 @@ def only_as_tasks(client: Client, tools: Sequence[ToolDefinition]) -> frozenset[
     if calls is None or calls.call is None:
         return frozenset()
     return frozenset(tool.name for tool in tools if tool.only_as_task)
-
-
-def augmentation(dispatch: Dispatch, tools: frozenset[str]) -> types.TaskMetadata | None:
-    """Return the metadata that makes a legacy server run a call as a task, None if it need not."""
-    return types.TaskMetadata(ttl=_LEGACY_TTL) if dispatch.tool in tools else None
 
 
 def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
@@ -117,7 +95,7 @@ def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
         task = read_task(handle, final=False)
     except UnusableTaskAnswer as error:
         what = f"the server answered with a task that cannot be followed: {error}"
-        raise CallError(what, sent=True, todo="Check with the server before you call it again.") from None
+        raise CallError(what, sent=True, todo=CHECK_FIRST) from None
     raise TaskStarted(task)
 
 
@@ -169,10 +147,12 @@ def _encodes(name: str) -> bool:
         return False
 
 
-class SdkTaskClient:
-    """A `TaskClient` over one connection.
+class TaskClient:
+    """Requests about tasks over one connection; `timeout` is in seconds.
 
-    `lost` is called after each JSON-RPC error and returns whether the connection is lost.
+    `lost` is called after each JSON-RPC error and returns whether the connection is lost. All raise
+    `ServerUnavailable`, `UnknownTask` and `UnusableTaskAnswer`; `get` also `CallError` for a result that is
+    not final.
     """
 
     def __init__(self, client: Client, lost: Callable[[], bool], *, modern: bool) -> None:
@@ -182,7 +162,7 @@ class SdkTaskClient:
 
     async def get(self, task: str, timeout: float) -> ServerTask:
         """Return the task's present state, with its result if it has one."""
-        answer = await self._ask(_GetTask(params={"taskId": task}), timeout)
+        answer = await self._ask("tasks/get", task, timeout)
         if self._modern:
             return read_task(answer, known=task)
         now = read_task(answer, known=task, final=False)
@@ -196,66 +176,41 @@ class SdkTaskClient:
 
     async def update(self, task: str, answers: Mapping[str, Any], timeout: float) -> None:
         """Send answers to the task's requests."""
-        await self._ask(_UpdateTask(params={"taskId": task, "inputResponses": dict(answers)}), timeout)
+        await self._ask("tasks/update", task, timeout, inputResponses=dict(answers))
 
     async def cancel(self, task: str, timeout: float) -> None:
         """Ask the server to cancel the task; the answer only confirms the request."""
-        await self._ask(_CancelTask(params={"taskId": task}), timeout)
+        await self._ask("tasks/cancel", task, timeout)
 
     async def _legacy_end(self, task: ServerTask, timeout: float) -> ServerTask:
-        """Return a legacy task with its call's result or error."""
-        request = _TaskResult(params={"taskId": task.id})
         try:
-            async with asyncio.timeout(timeout):
-                answer = await self._send(request)
-        except MCPError as error:
-            if task.status == "failed" and not self._is_away(error):
-                return replace(task, error=error_words(error.error, _safe))
-            raise self._sort(error) from None
-        except (TimeoutError, *_BROKEN) as error:
-            raise _sorted(error, timeout) from error
-        result = result_of(answer)
+            answer = await self._ask("tasks/result", task.id, timeout)
+        except (UnknownTask, UnusableTaskAnswer) as refused:
+            error = refused.__cause__
+            if task.status == "failed" and isinstance(error, MCPError):
+                return replace(task, error=error_words(error.error, partial(safe, limit=4000)))
+            raise
         # A failed tool is `failed` here and still has a result.
-        return replace(task, status="completed", result=result)
+        return replace(task, status="completed", result=result_of(answer))
 
-    async def _ask(self, request: types.Request[dict[str, Any], Any], timeout: float) -> dict[str, Any]:
+    async def _ask(self, method: str, task: str, timeout: float, **params: object) -> dict[str, Any]:
+        request = _TaskRequest(method=method, params={"taskId": task, **params})
+        send = cast(Callable[..., Awaitable[dict[str, Any]]], self._client.session.send_request)
         try:
             async with asyncio.timeout(timeout):
-                return await self._send(request)
+                return await send(request, _raw)
         except MCPError as error:
-            raise self._sort(error) from error
-        except (TimeoutError, *_BROKEN) as error:
-            raise _sorted(error, timeout) from error
-
-    def _send(self, request: types.Request[dict[str, Any], Any]) -> Awaitable[dict[str, Any]]:
-        send = cast(Callable[..., Awaitable[dict[str, Any]]], self._client.session.send_request)
-        return send(request, _raw)
-
-    def _is_away(self, error: MCPError) -> bool:
-        return self._lost() or error.code == types.CONNECTION_CLOSED or error.message in STAND_INS
-
-    def _sort(self, error: MCPError) -> Exception:
-        if self._is_away(error):
-            return ServerUnavailable(error.message)
-        words = error_words(error.error, _safe_line)
-        return UnknownTask(words) if error.code in _UNKNOWN else UnusableTaskAnswer(words)
-
-
-def _safe(text: str) -> str:
-    return safe(text, limit=4000)
-
-
-def _safe_line(text: str) -> str:
-    return safe_line(text, limit=300)
+            if self._lost() or error.code == types.CONNECTION_CLOSED or error.message in STAND_INS:
+                raise ServerUnavailable(error.message) from error
+            words = error_words(error.error, partial(safe_line, limit=300))
+            raise (UnknownTask if error.code in _UNKNOWN else UnusableTaskAnswer)(words) from error
+        except TimeoutError as error:
+            raise _Silent(f"no answer about it within {timeout:g} s") from error
+        except _AWAY as error:
+            raise ServerUnavailable(str(error) or type(error).__name__) from error
+        except (ValidationError, ValueError) as error:
+            raise UnusableTaskAnswer("an answer about it breaks the specification") from error
 
 
 class _Silent(UnusableTaskAnswer):
     """No answer in time."""
-
-
-def _sorted(error: Exception, timeout: float) -> Exception:
-    if isinstance(error, TimeoutError):
-        return _Silent(f"no answer about it within {timeout:g} s")
-    if isinstance(error, _AWAY):
-        return ServerUnavailable(str(error) or type(error).__name__)
-    return UnusableTaskAnswer("an answer about it breaks the specification")

@@ -11,31 +11,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from omni_tui.servers.base import CallError, RawResult
+from omni_tui.servers.base import CHECK_FIRST, CallError, RawResult
 from omni_tui.servers.task_types import (
     AnswerInputs,
     ServerTask,
     ServerUnavailable,
     TaskCancelled,
-    TaskClient,
     UnknownTask,
     UnusableTaskAnswer,
 )
+
+if TYPE_CHECKING:
+    from omni_tui.servers.task_client import TaskClient
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _UNSAID = 1.0
 _LEAST, _MOST = 0.1, 60.0
-_TURN_DOWN = (0.01, 5.0)
-"""The pace slows down to 1 % of the task's age, at most 5 s, however often the server wants polls."""
+_SLOWEST = 5.0
+"""The pace slows down to 1 % of the task's age, at most so many seconds, whatever the server wants."""
 _AGAIN = 15.0
 """Seconds until an unavailable server is tried again, if nothing says earlier that it is back."""
 _ODD_ANSWERS = 5
@@ -47,7 +48,6 @@ CANCEL = 2.5
 _CANCEL_PAUSE = 0.2
 TTL_GRACE = 30.0
 """Seconds added to how long a server says it keeps a task, since clocks differ."""
-_CHECK = "Check with the server before you call it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class _Stop(Exception):
 
     def __init__(self, why: str, error: CallError | None = None) -> None:
         super().__init__(why)
-        self.why = why
         self.error = error
 
 
@@ -147,13 +146,13 @@ class TaskPoller:
                 raise CallError(
                     f"the server does not know the task any more ({error}); it may or may not have run",
                     sent=True,
-                    todo=_CHECK,
+                    todo=CHECK_FIRST,
                 ) from None
             except UnusableTaskAnswer as error:
                 odd += 1
                 if odd >= _ODD_ANSWERS:
                     what = f"the task cannot be followed: {error}; it may or may not have run"
-                    raise CallError(what, sent=True, todo=_CHECK) from None
+                    raise CallError(what, sent=True, todo=CHECK_FIRST) from None
                 pause = max(self._pace(), ODD_PAUSE * 2.0 ** (odd - 1))
                 continue
             self._note(unavailable=False)
@@ -178,9 +177,8 @@ class TaskPoller:
 
     def _pace(self) -> float:
         """Return the seconds until the next poll: the server's wish, within limits, with jitter."""
-        share, most = _TURN_DOWN
         age = max(0.0, self._clock() - self._terms.began)
-        least = max(_LEAST, min(most, age * share))
+        least = max(_LEAST, min(_SLOWEST, age * 0.01))
         wish = _UNSAID if self._task.poll is None else self._task.poll
         return max(least, min(_MOST, wish)) * random.uniform(1.0, 1.1)
 
@@ -192,22 +190,18 @@ class TaskPoller:
         if self._wanted is not None:
             raise self._wanted
         if self._left() <= 0:
-            raise _Stop(self._why_late())
+            raise _Stop(self._end()[1])
 
     def _left(self) -> float:
-        return max(self._least, min(self._limit(), self._ttl())) - self._clock()
+        return max(self._least, self._end()[0]) - self._clock()
 
-    def _limit(self) -> float:
-        return self._terms.began + self._terms.limit
-
-    def _ttl(self) -> float:
-        ttl = self._task.ttl
-        return math.inf if ttl is None else self._terms.began + ttl + TTL_GRACE
-
-    def _why_late(self) -> str:
-        if self._limit() <= self._ttl():
-            return f"the task ran for more than {_duration(self._terms.limit)}"
-        return f"the task outlived the {_duration(self._task.ttl or 0.0)} for which the server keeps it"
+    def _end(self) -> tuple[float, str]:
+        """Return when polling must end, in Unix time, and why."""
+        limit, ttl = self._terms.limit, self._task.ttl
+        if ttl is None or limit <= ttl + TTL_GRACE:
+            return self._terms.began + limit, f"the task ran for more than {_duration(limit)}"
+        why = f"the task outlived the {_duration(ttl)} for which the server keeps it"
+        return self._terms.began + ttl + TTL_GRACE, why
 
     async def _unless_stopped(self, request: Coroutine[Any, Any, T]) -> T:
         """Wait for an answer. Raises `_Stop` as soon as polling must end."""
@@ -242,20 +236,19 @@ class TaskPoller:
 
     async def _withdraw(self, stop: _Stop) -> RawResult:
         """Cancel the task; trust only the server's answer, since the task may have ended first."""
-        unsure = "the server accepted that, but did not say that the task ended"
         try:
             async with asyncio.timeout(CANCEL):
                 client = self._client()
-                with contextlib.suppress(
-                    UnusableTaskAnswer, UnknownTask
-                ):  # a finished task cannot be cancelled
+                # A finished task cannot be cancelled.
+                with contextlib.suppress(UnusableTaskAnswer, UnknownTask):
                     await client.cancel(self._task.id, CANCEL)
                 task = await client.get(self._task.id, CANCEL)
                 while not task.over:
                     await asyncio.sleep(_CANCEL_PAUSE)
                     task = await client.get(self._task.id, CANCEL)
         except (TimeoutError, UnusableTaskAnswer):
-            raise self._unsure(stop, unsure) from None
+            why = "the server accepted that, but did not say that the task ended"
+            raise self._unsure(stop, why) from None
         except ServerUnavailable:
             raise self._unsure(stop, "the server cannot be reached now") from None
         except UnknownTask:
@@ -269,19 +262,16 @@ class TaskPoller:
         if stop.error is not None:
             what = f"{stop.error.what}; the task was cancelled"
             raise CallError(what, sent=True, answered=True, todo=stop.error.todo)
-        raise TaskCancelled(f"{stop.why}; the server confirms it", asked=True)
+        raise TaskCancelled(f"{stop}; the server confirms it", asked=True)
 
     @staticmethod
     def _unsure(stop: _Stop, why: str) -> CallError:
-        return CallError(f"{stop.why}; {why}: it may or may not have run", sent=True, todo=_CHECK)
+        return CallError(f"{stop}; {why}: it may or may not have run", sent=True, todo=CHECK_FIRST)
 
     # --- the task's requests --------------------------------------------------------------------
 
     def _ask_person(self) -> None:
-        """Have new requests of the task answered; withdraw those it no longer waits for.
-
-        Each key is answered once per task, however often it appears.
-        """
+        """Have new requests of the task answered, each once; withdraw those it no longer waits for."""
         if self._task.status != "input_required":
             self._drop()
             return

@@ -7,12 +7,12 @@ modelcontextprotocol/ext-tasks, schema/draft/schema.ts).
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from omni_tui.protocol.calls import TaskStatus
-from omni_tui.servers.base import CallError, RawResult
+from omni_tui.servers.base import RawResult
 
 AnswerInputs = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Answers a task's requests: by key, as the server wrote them, to results by the same keys.
@@ -71,35 +71,6 @@ class UnknownTask(Exception):
 
 class UnusableTaskAnswer(Exception):
     """A missing or invalid answer about a task; asking again may help."""
-
-
-class TaskClient(Protocol):
-    """Requests about tasks over one connection; `timeout` is in seconds.
-
-    All raise `ServerUnavailable`, `UnknownTask` and `UnusableTaskAnswer`; `get` also `CallError` for a
-    result that is not final.
-    """
-
-    async def get(self, task: str, timeout: float) -> ServerTask:
-        """Return the task's present state, with its result if it has one."""
-
-    async def update(self, task: str, answers: Mapping[str, Any], timeout: float) -> None:
-        """Send answers to the task's requests."""
-
-    async def cancel(self, task: str, timeout: float) -> None:
-        """Ask the server to cancel the task; the answer only confirms the request."""
-
-
-async def refuse_inputs(requests: dict[str, Any]) -> dict[str, Any]:
-    """Refuse, where nobody can answer. Raises `CallError`."""
-    methods = {str(asked.get("method", "")) for asked in requests.values() if isinstance(asked, dict)}
-    what = ", ".join(sorted(filter(None, methods))) or "unspecified"
-    raise CallError(
-        f"the server asks for input ({what[:120]}), which nobody can give here",
-        sent=True,
-        answered=True,
-        todo="Call it with all arguments.",
-    )
 
 
 def seconds(value: object) -> float | None:

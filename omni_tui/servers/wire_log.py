@@ -110,15 +110,12 @@ class WireLog:
                 self._open.popitem(last=False)
         elif key and (asked := self._open.pop((not sent, key), None)) is not None:
             noted.method, noted.after_ms = asked[0], (now - asked[1]) * 1000
-        self._add(noted)
-        return noted
-
-    def _add(self, noted: LoggedFrame) -> None:
         self._frames.append(noted)
         self._kept += noted.kept
         while len(self._frames) > MAX_FRAMES or self._kept > MAX_KEPT:
             self._kept -= self._frames.popleft().kept
             self.dropped += 1
+        return noted
 
     def after(self, number: int) -> list[LoggedFrame]:
         """Return the frames with higher numbers, oldest first."""
@@ -156,10 +153,8 @@ def wire_frame(noted: LoggedFrame, redact: Redact) -> WireFrame:
 
 def frame_json(noted: LoggedFrame, redact: Redact, *, indent: int | None = None) -> str:
     """Return the recorded part of a frame as JSON, without secrets; not safe to show yet."""
-    body = redact(noted.body)
-    text = json.dumps(
-        body, ensure_ascii=False, indent=indent, separators=(",", ":") if not indent else None
-    )
+    separators = None if indent else (",", ":")
+    text = json.dumps(redact(noted.body), ensure_ascii=False, indent=indent, separators=separators)
     return text[:MAX_FRAME]
 
 
@@ -189,24 +184,16 @@ def _parts(item: SessionMessage | Exception) -> tuple[WireKind, str, str, Any]:
         return "broken", type(item).__name__, "", str(item)[: MAX_FRAME + _MARGIN]
     from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest  # the SDK is loaded by now
 
+    from omni_tui.servers.transports.json_rpc import message_body
+
     message = item.message
-    body: dict[str, Any] = {"jsonrpc": "2.0"}
-    key = ""
-    if not isinstance(message, JSONRPCNotification) and message.id is not None:
-        body["id"] = message.id
-        key = str(message.id)[:200]
-    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
-        body["method"] = message.method
-        if message.params is not None:
-            body["params"] = message.params
-        return "request" if isinstance(message, JSONRPCRequest) else "note", message.method, key, body
-    if isinstance(message, JSONRPCError):
-        error = body["error"] = {"code": message.error.code, "message": message.error.message}
-        if message.error.data is not None:
-            error["data"] = message.error.data
-        return "error", "", key, body
-    body["result"] = message.result
-    return "answer", "", key, body
+    body = message_body(message)
+    key = "" if body.get("id") is None else str(body["id"])[:200]
+    if isinstance(message, JSONRPCNotification):
+        return "note", message.method, key, body
+    if isinstance(message, JSONRPCRequest):
+        return "request", message.method, key, body
+    return "error" if isinstance(message, JSONRPCError) else "answer", "", key, body
 
 
 class _Cutter:

@@ -70,17 +70,17 @@ def repeatable(tool: Tool, *, allowed: bool) -> bool:
 
 
 def retry_limits(
-    said: int | None, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
+    configured: int | None, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
 ) -> tuple[int, int]:
     """Return how many further attempts a call may have: if it did not run, and if it was cut off.
 
-    `said`, the person's own `[tools.retry]`, counts first. A call by hand is repeated by hand. If
+    `configured`, the person's own `[tools.retry]`, counts first. A call by hand is repeated by hand. If
     another server can answer (`elsewhere`), no time is lost on one that is away.
     """
     if tool is None:
         return 0, 0
-    if said is not None:
-        return said, said
+    if configured is not None:
+        return configured, configured
     if origin == "hand":
         return 0, 0
     return 0 if elsewhere else UNSENT, CUT if repeatable(tool, allowed=allowed) else 0

@@ -13,44 +13,38 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from omni_tui.approvals.gate import Gate
-from omni_tui.approvals.grants import Grant
+from omni_tui.approvals.grants import Grant, PolicyTightened
 from omni_tui.memory import JournalBroken
 from omni_tui.models.attachments import images_in
 from omni_tui.models.base import Image
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState, ContentPart
+from omni_tui.security.schema_checker import SMALL, BadSchema, SchemaChecker
 from omni_tui.security.text import safe
+from omni_tui.servers import Connection, ServerRegistry
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.task_types import ServerTask, TaskStarted
 from omni_tui.tools.call_retries import CallRetries
-from omni_tui.tools.catalogue import Tool
+from omni_tui.tools.catalogue import Catalogue
 from omni_tui.tools.result_cache import CacheMark, ResultCache
 from omni_tui.tools.results import encode_result, model_text, previews
-from omni_tui.tools.schema_checker import SMALL, BadSchema, SchemaChecker
 
 logger = logging.getLogger(__name__)
 
 MAX_CHECKED = 8 * 1024 * 1024
 """Results larger than this (bytes) are not checked against their output schema; it is said."""
+MAX_REASON = 5_000
+"""Characters of the reason of a failure that are journalled: all that the model is told of it."""
 
 EndState = Literal["succeeded", "failed", "result_rejected"]
 _FEW = 4
+_HELD = "It waits for an approval."
 
 ProgressCallback = Callable[[float, float | None, str], None]
-
-
-class ToolConnection(Protocol):
-    """What the executor needs of a connection."""
-
-    async def call_tool(
-        self, dispatch: Dispatch, *, timeout: float, on_progress: ProgressCallback | None
-    ) -> RawResult:
-        """Send one call. Raises `CallError` or `DispatchRefused`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +86,16 @@ class ToolExecutor:
         gate: Gate,
         schemas: SchemaChecker,
         pool: Pool,
-        connection: Callable[[str], ToolConnection],
-        tool: Callable[[str, str], Tool | None],
+        registry: ServerRegistry,
+        catalogue: Catalogue,
         cache: ResultCache,
         back: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._gate = gate
         self._schemas = schemas
         self._pool = pool
-        self._connection = connection
-        self._tool = tool
+        self._registry = registry
+        self._catalogue = catalogue
         self._cache = cache
         self._back = back
 
@@ -116,21 +110,20 @@ class ToolExecutor:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
         Raises `CallBecameTask` where the call goes on as a task: it has not ended then. "held" is no end:
-        the tool changed between two attempts, and the call waits for the person again.
+        the tool or the policy has changed, and the call waits for the person again.
 
         Cancelling this task cancels the call at the server. What it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
         while True:
-            dispatch = await self._gate.redeem(grant)
+            if (dispatch := await self._redeemed(grant)) is None:
+                return CallOutcome("held", _HELD)
             started = time.perf_counter()
             mark = self._cache.began(self._gate.row(dispatch.call))
             try:
-                result = await self._connection(dispatch.server).call_tool(
+                result = await self._connection(dispatch).call_tool(
                     dispatch, timeout=timeout, on_progress=on_progress
                 )
-            except KeyError:
-                error = CallError("the server is gone", sent=False)
             except CallError as raised:
                 error = raised
             except TaskStarted as began:
@@ -151,6 +144,22 @@ class ToolExecutor:
             if (ended := await self._after(dispatch, error, started, retries)) is not None:
                 return ended
             grant = self._gate.grant(dispatch.call)
+
+    async def _redeemed(self, grant: Grant) -> Dispatch | None:
+        """Use a grant up; None if the policy became stricter just now, and its call waits again."""
+        try:
+            return await self._gate.redeem(grant)
+        except PolicyTightened:
+            if not await asyncio.shield(self._gate.still_allowed(grant.call)):
+                return None
+        # It was loosened again at this very moment, or a result that came just then is compared by now.
+        return await self._gate.redeem(self._gate.grant(grant.call))
+
+    def _connection(self, dispatch: Dispatch) -> Connection:
+        try:
+            return self._registry.get(dispatch.server)
+        except KeyError:
+            raise CallError("the server is gone", sent=False) from None
 
     async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> CallOutcome:
         """Journal how a call ended that ran as a task. `began` is a value of `time.perf_counter`."""
@@ -200,14 +209,15 @@ class ToolExecutor:
     ) -> CallOutcome | None:
         """Ask the gate for a further attempt; return the outcome if none can be sent now.
 
-        If cancelled meanwhile, the call ends as cancelled: nothing of this attempt ran.
+        If cancelled meanwhile, nothing of this attempt ran: the call ends as cancelled, or as uncertain if
+        one before may have run.
         """
         step = asyncio.ensure_future(self._next(dispatch, error, event, started))
         try:
             return await asyncio.shield(step)
         except asyncio.CancelledError:
             await asyncio.wait([step])
-            before = "" if error.did_not_run else "; the attempt before may have run"
+            before = "" if self._surely_unrun(dispatch, error) else "; the attempt before may have run"
             reason = f"cancelled before it was sent again{before}"
             await asyncio.shield(self._gate.withdraw(dispatch.call, decider="stop", reason=reason))
             raise
@@ -221,12 +231,17 @@ class ToolExecutor:
         except UserError:
             return await self._failed(dispatch, error, started)
         except JournalBroken as broken:
-            return _unwritten(error.what, broken, ran=not error.did_not_run)
-        return CallOutcome("held", "It waits for an approval.", error.what)
+            return _unwritten(error.what, broken, ran=not self._surely_unrun(dispatch, error))
+        return CallOutcome("held", _HELD, error.what)
+
+    def _surely_unrun(self, dispatch: Dispatch, error: CallError) -> bool:
+        """Whether neither the attempt that failed nor one before it can have run."""
+        item = self._gate.item(dispatch.call)
+        return error.did_not_run and not (item is not None and item.may_have_run)
 
     async def _stopped(self, dispatch: Dispatch, error: CallError) -> None:
         """Journal the end of a call that was cancelled while it waited for its next attempt."""
-        if not error.did_not_run:
+        if not self._surely_unrun(dispatch, error):
             await self._cut(dispatch, f"{error.what}; it was not tried again, because it was cancelled")
             return
         reason = f"cancelled before it was tried again; nothing ran: {error.what}"
@@ -270,7 +285,7 @@ class ToolExecutor:
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
         """Return why a result does not fit the output schema of its tool, "" if it does."""
-        tool = self._tool(dispatch.server, dispatch.tool)
+        tool = self._catalogue.get(dispatch.server, dispatch.tool)
         if tool is None or tool.definition.output_schema is None:
             return ""
         if not result.has_structured:
@@ -291,13 +306,17 @@ class ToolExecutor:
         if error.sent and not error.answered:
             await self._cut(dispatch, error.what)
             return _unknown(error.what)
+        if error.did_not_run and not self._surely_unrun(dispatch, error):
+            reason = f"{error.what}; an attempt before may have run"
+            await self._cut(dispatch, reason)
+            return _unknown(reason)
         event = CallFinished(
             call=dispatch.call,
             state="failed",
             parts=(),
             elapsed_ms=(time.perf_counter() - started) * 1000,
             size=0,
-            reason=safe(error.what, limit=1000),
+            reason=safe(error.what, limit=MAX_REASON),
             attempt=dispatch.attempt,
         )
         broken = await self._finish(dispatch, event, "failed", b"")
@@ -311,7 +330,7 @@ class ToolExecutor:
             call=dispatch.call,
             state="uncertain",
             decider="cut",
-            reason=safe(reason, limit=1000),
+            reason=safe(reason, limit=MAX_REASON),
             attempt=dispatch.attempt,
         )
         await self._finish(dispatch, event, "uncertain", b"")

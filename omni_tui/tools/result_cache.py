@@ -18,7 +18,7 @@ from omni_tui.memory import CallRow
 from omni_tui.protocol.events import ContentPart
 from omni_tui.tools.call_retries import repeatable
 from omni_tui.tools.catalogue import Tool
-from omni_tui.tools.rules import ToolRules
+from omni_tui.tools.tool_settings import ToolSettings
 
 ENTRIES = 500
 BYTES = 32 * 1024 * 1024
@@ -60,7 +60,7 @@ class ResultCache:
 
     def __init__(
         self,
-        rules: ToolRules,
+        settings: ToolSettings,
         tool: Callable[[str, str], Tool | None],
         allowed: Callable[[str], bool],
         *,
@@ -68,12 +68,12 @@ class ResultCache:
         entries: int = ENTRIES,
         size: int = BYTES,
     ) -> None:
-        self._rules = rules
+        self._settings = settings
         self._tool = tool
         self._allowed = allowed
         self._clock = clock
         self._entries = entries
-        self.ttl = rules.section.cache_ttl
+        self.ttl = settings.section.cache_ttl
         self._kept: TTLCache[CacheKey, CachedResult] = TTLCache(
             size, max(self.ttl, 1e-9), timer=clock, getsizeof=lambda kept: kept.size
         )
@@ -90,13 +90,13 @@ class ResultCache:
         found = self._tool(server, tool)
         if not self.ttl or found is None or found.held:
             return False
-        said = self._rules.of(server, tool).cacheable
+        said = self._settings.of(server, tool).cacheable
         return said or (found.risk == "read" and repeatable(found, allowed=self._allowed(server)))
 
     def writes(self, server: str, tool: str) -> bool:
         """Whether a call of a tool may change what others of its server answer."""
         found = self._tool(server, tool)
-        return found is None or (found.risk != "read" and not self._rules.of(server, tool).cacheable)
+        return found is None or (found.risk != "read" and not self._settings.of(server, tool).cacheable)
 
     # --- a call ---------------------------------------------------------------------------------
 

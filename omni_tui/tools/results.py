@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from omni_tui.protocol import SafeText
+from omni_tui.protocol import SafeText, UserError
 from omni_tui.protocol.events import ContentPart, PartKind
 from omni_tui.security.text import safe, safe_json, safe_line
 from omni_tui.servers.base import RawResult
@@ -107,7 +107,7 @@ def _body(kind: PartKind, block: dict[str, Any]) -> tuple[str, int, str, str]:
 
 
 def part_text(result: StoredResult, part: int) -> tuple[str, PartKind, str]:
-    """Return the whole text of one part, its kind and its MIME type. Raises `KeyError`.
+    """Return the whole text of one part, its kind and its MIME type. Raises `UserError`.
 
     Parts: the index of a content block, `STRUCTURED`, or `WHOLE` (the raw result as JSON).
     """
@@ -119,10 +119,10 @@ def part_text(result: StoredResult, part: int) -> tuple[str, PartKind, str]:
         return json.dumps(value, indent=2), "structured", "application/json"
     if part == STRUCTURED:
         if not result.has_structured:
-            raise KeyError("the result has no structured content")
+            raise UserError("the result has no structured content")
         return json.dumps(result.structured, indent=2, ensure_ascii=False), "structured", "application/json"
     if not 0 <= part < len(result.content):
-        raise KeyError(f"the result has no part {part}")
+        raise UserError(f"the result has no part {part}")
     block = result.content[part]
     kind = _KINDS.get(str(block.get("type")), "text")
     text, size, mime, _ = _body(kind, block)
@@ -132,13 +132,13 @@ def part_text(result: StoredResult, part: int) -> tuple[str, PartKind, str]:
 
 
 def part_bytes(result: StoredResult, part: int) -> bytes:
-    """Return one part as a file's content: images and audio decoded, text as UTF-8. Raises `KeyError`."""
+    """Return one part as a file's content: images and audio decoded, text as UTF-8. Raises `UserError`."""
     if 0 <= part < len(result.content) and (data := _encoded(result.content[part])) is not None:
         try:
             # Line breaks are common in base64; anything else that is not of it hides something.
             return base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError):
-            raise KeyError("the data of this part is not base64") from None
+            raise UserError("the data of this part is not base64") from None
     return part_text(result, part)[0].encode("utf-8", "backslashreplace")
 
 

@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.pins import fingerprint
@@ -19,17 +21,18 @@ from omni_tui.protocol import Event
 from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.events import CallChanged
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import CallError, Connection, Dispatch, RawResult
+from omni_tui.servers import CallError, Dispatch, RawResult, ServerRegistry
 from omni_tui.servers.task_poller import PollOptions, TaskPoller
 from omni_tui.servers.task_types import (
-    AnswerInputs,
     ServerTask,
     ServerUnavailable,
     TaskCancelled,
-    TaskClient,
-    refuse_inputs,
 )
-from omni_tui.tools.executor import CallBecameTask, CallOutcome, ToolExecutor
+from omni_tui.tools.catalogue import Catalogue
+from omni_tui.tools.executor import MAX_REASON, CallBecameTask, CallOutcome, ToolExecutor
+
+if TYPE_CHECKING:
+    from omni_tui.servers.task_client import TaskClient
 
 logger = logging.getLogger(__name__)
 
@@ -61,40 +64,35 @@ class _Run:
     spec: ServerSpec | None = None
     missing_since: float | None = None
     decider: str = "server"
-    told: tuple[str, str, bool] = ("", "", False)
+    shown: tuple[str, str, bool] = ("", "", False)
 
 
 class TaskTracker:
-    """The tasks of one session's calls. `inputs` returns what answers the input requests of a task.
-
-    `listed` says whether a server's tools are known: before that, no result can be checked.
-    """
+    """The tasks of one session's calls."""
 
     def __init__(
         self,
         journal: Journal,
         gate: Gate,
         executor: ToolExecutor,
-        connection: Callable[[str], Connection],
+        registry: ServerRegistry,
+        catalogue: Catalogue,
         live: Callable[[Event], None],
-        listed: Callable[[str], bool],
-        inputs: Callable[[Dispatch], AnswerInputs] = lambda _dispatch: refuse_inputs,
     ) -> None:
         self._journal = journal
         self._gate = gate
         self._executor = executor
-        self._connection = connection
+        self._registry = registry
+        self._catalogue = catalogue
         self._live = live
-        self._listed = listed
-        self._inputs = inputs
         self._runs: dict[str, _Run] = {}
         self._parked = False
 
     # --- from the calls ------------------------------------------------------------------------
 
-    async def follow(self, begun: CallBecameTask) -> CallOutcome:
+    async def follow(self, became: CallBecameTask) -> CallOutcome:
         """Store the task of a call that was just sent, and follow it to its end."""
-        dispatch, task = begun.dispatch, begun.task
+        dispatch, task = became.dispatch, became.task
         self._gate.dispatches.close(dispatch)
         row = self._gate.row(dispatch.call)
         saved = SavedTask(task.id, time.time(), task.ttl, task.poll)
@@ -132,13 +130,16 @@ class TaskTracker:
     def _run(
         self, dispatch: Dispatch, task: ServerTask, saved: SavedTask, server_fp: str, *, late: float
     ) -> _Run:
-        spec = self._spec(dispatch.server)
+        try:
+            spec = self._registry.get(dispatch.server).spec
+        except KeyError:
+            spec = ServerSpec(name=dispatch.server)
         terms = PollOptions(began=saved.began, limit=spec.task_timeout, each=spec.call_timeout, least=late)
         follow = TaskPoller(
             task,
             terms,
-            client=lambda: self._verbs(run),
-            answer=self._inputs(dispatch),
+            client=lambda: self._client(run),
+            answer=partial(self._answer_inputs, dispatch),
             report=lambda now, away: self._tell(run, now, away),
         )
         began = time.perf_counter() - max(0.0, time.time() - saved.began)
@@ -146,11 +147,9 @@ class TaskTracker:
         self._runs[dispatch.call] = run
         return run
 
-    def _spec(self, server: str) -> ServerSpec:
-        try:
-            return self._connection(server).spec
-        except KeyError:
-            return ServerSpec(name=server)
+    async def _answer_inputs(self, dispatch: Dispatch, requests: dict[str, Any]) -> dict[str, Any]:
+        """Have the person answer what a task asks for."""
+        return await self._registry.get(dispatch.server).answer_inputs(requests, dispatch.call)
 
     async def _through(self, run: _Run, keeping: asyncio.Future[None] | None) -> CallOutcome:
         """Follow a task in its own asyncio task, so that it ends properly if its waiter is cancelled."""
@@ -216,20 +215,20 @@ class TaskTracker:
             call=run.dispatch.call,
             state="cancelled",
             decider=run.decider if end.asked else "server",
-            reason=safe(end.what, limit=1000),
+            reason=safe(end.what, limit=MAX_REASON),
             attempt=run.dispatch.attempt,
         )
         await self._gate.finish(run.dispatch, event, "cancelled", b"")
         words = f"Cancelled: {end.what}." if end.asked else "The server cancelled it."
         return CallOutcome("cancelled", f"{words} {MAY_BE_HALF_DONE}", end.what)
 
-    def _verbs(self, run: _Run) -> TaskClient:
+    def _client(self, run: _Run) -> TaskClient:
         """Return the client to ask now. Raises `ServerUnavailable`, or `CallError` if waiting is pointless.
 
         The id of a task is sent only to the server that gave it, never to another one of the same name.
         """
         try:
-            connection = self._connection(run.dispatch.server)
+            connection = self._registry.get(run.dispatch.server)
         except KeyError:
             now = time.monotonic()
             run.missing_since = run.missing_since or now
@@ -239,21 +238,22 @@ class TaskTracker:
                 "its server is not configured any more; the task may or may not have run", sent=True
             ) from None
         run.missing_since = None
-        verbs = connection.tasks()
-        if not self._listed(run.dispatch.server):
+        client = connection.tasks()
+        if run.dispatch.server not in self._catalogue.servers():
+            # Before that, no result can be checked.
             raise ServerUnavailable("its tools are not listed yet")
         if connection.spec is not run.spec:
             if fingerprint(connection.spec) != run.server_fp:
                 raise CallError(_ELSEWHERE, sent=True, todo="Check with the server first.")
             run.spec = connection.spec
             run.follow.adopt(limit=run.spec.task_timeout, each=run.spec.call_timeout)
-        return verbs
+        return client
 
     def _tell(self, run: _Run, task: ServerTask, away: bool) -> None:
-        told = (task.status, task.message, away)
-        if told == run.told or task.over:
+        now = (task.status, task.message, away)
+        if now == run.shown or task.over:
             return
-        run.told = told
+        run.shown = now
         self._live(
             TaskProgress(
                 call=run.dispatch.call,

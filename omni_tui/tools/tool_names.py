@@ -33,24 +33,8 @@ def model_name(server: str, tool: str) -> str:
     return f"{name[: LIMIT - 7]}_{digest}"
 
 
-class ToolNameMap:
-    """Model names of the current tools, both ways. Nothing is ever split."""
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """Return the names most like a wrong one."""
+    import difflib
 
-    def __init__(self, pairs: Iterable[ToolKey] = ()) -> None:
-        self._pairs: dict[str, ToolKey] = {}
-        for pair in pairs:
-            self._pairs.setdefault(model_name(*pair), pair)
-
-    def pair(self, name: str) -> ToolKey | None:
-        """Return the (server, tool) of a model name, None if there is none."""
-        return self._pairs.get(name)
-
-    def names(self) -> list[str]:
-        """Return all model names, sorted."""
-        return sorted(self._pairs)
-
-    def nearest(self, name: str, count: int = 3) -> list[str]:
-        """Return the names most like a wrong one."""
-        import difflib
-
-        return difflib.get_close_matches(name[:200], self._pairs, n=count, cutoff=0.3)
+    return difflib.get_close_matches(name[:200], list(names), n=count, cutoff=0.3)

@@ -10,21 +10,21 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from omni_tui.tools.rules import ToolRules
+from omni_tui.tools.tool_settings import ToolSettings
 
 
 class OrderPlace:
     """The place of one call in the order of its answer. Leave it when the call is over."""
 
-    def __init__(self, lanes: WriteOrder, key: Hashable, *, writes: bool) -> None:
-        self._lanes = lanes
+    def __init__(self, order: WriteOrder, key: Hashable, *, writes: bool) -> None:
+        self._order = order
         self._key = key
         self.writes = writes
         self.turn = asyncio.Event()
 
     def leave(self) -> None:
         """Let the next calls run. May be called more than once."""
-        self._lanes._left(self._key, self)
+        self._order._left(self._key, self)
 
 
 class WriteOrder:
@@ -41,10 +41,10 @@ class WriteOrder:
         return place
 
     def _left(self, key: Hashable, place: OrderPlace) -> None:
-        line = self._waiting.get(key, [])
-        if place in line:
-            line.remove(place)
-        if line:
+        places = self._waiting.get(key, [])
+        if place in places:
+            places.remove(place)
+        if places:
             self._wake(key)
         else:
             self._waiting.pop(key, None)
@@ -60,22 +60,21 @@ class WriteOrder:
 class ConcurrencyLimits:
     """Limits the calls that run at once: in all, per server, and per pattern of tool names."""
 
-    def __init__(self, rules: ToolRules) -> None:
-        self._rules = rules
-        self._all = asyncio.Semaphore(rules.section.concurrency)
+    def __init__(self, settings: ToolSettings) -> None:
+        self._settings = settings
+        self._all = asyncio.Semaphore(settings.section.concurrency)
         self._slots: dict[tuple[str, str], asyncio.Semaphore] = {}
 
     @asynccontextmanager
     async def of(self, server: str, tool: str) -> AsyncIterator[None]:
         """Wait until a call may run, and count it until the block ends. The narrowest limit comes first."""
         async with AsyncExitStack() as stack:
-            terms = self._rules.of(server, tool)
+            terms = self._settings.of(server, tool)
+            slots = {("server", server): self._settings.section.server_concurrency}
             if terms.limit is not None and terms.concurrency is not None:
-                await stack.enter_async_context(self._slot("pattern", terms.limit, terms.concurrency))
-            most = self._rules.section.server_concurrency
-            await stack.enter_async_context(self._slot("server", server, most))
+                slots = {("pattern", terms.limit): terms.concurrency, **slots}
+            for key, most in slots.items():
+                slot = self._slots.setdefault(key, asyncio.Semaphore(most))
+                await stack.enter_async_context(slot)
             await stack.enter_async_context(self._all)
             yield
-
-    def _slot(self, kind: str, name: str, most: int) -> asyncio.Semaphore:
-        return self._slots.setdefault((kind, name), asyncio.Semaphore(most))

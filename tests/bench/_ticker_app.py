@@ -64,7 +64,7 @@ class TickerApp(OmniApp):
 
     def _call(self, tool: str) -> None:
         arguments = JsonText('{"size":5000000,"count":60000}')
-        self.port.send(CallTool(server="big", tool=tool, arguments_json=arguments, confirmed=True))
+        self.port.send(CallTool(server="big", tool=tool, arguments_json=arguments))
 
 
 def main() -> None:

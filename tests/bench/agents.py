@@ -98,7 +98,7 @@ async def ours(running: Stage, model: Streamer, agents: int, turn: str) -> None:
         path = f"root/p1/t{number}"
         lane = AgentScope(runner, path, lambda: running.session.plans.progress.histories.get(path, ()))
         await runner.commit(TurnWriter(lane, turn, path).message(Message(role="user", text="go")))
-        ended = await run_turn(lane, model, turn=turn, policy=policy, agent=path)
+        ended = await run_turn(lane, model, turn=turn, settings=policy, agent=path)
         assert ended.status == "done", ended
 
     await asyncio.gather(*(one(number) for number in range(agents)))

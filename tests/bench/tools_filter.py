@@ -109,7 +109,7 @@ async def filtered(burst: int) -> list[float]:
             for start in range(0, len(word), burst):
                 wanted = word[: start + burst]
                 keys = word[start : start + burst]
-                times.append(await _press(app, keys, lambda: pane.query_shown == wanted))  # noqa: B023
+                times.append(await _press(app, keys, lambda: pane._query == wanted))  # noqa: B023
                 await asyncio.sleep(2 * DELAY)
     return times
 

@@ -133,7 +133,7 @@ class FleetApp(TickerApp):
         """Call a healthy server some times; every answer must be its own."""
         for number in range(count):
             words = f'{{"number":{number},"to":"{name}"}}'
-            command = CallTool(server=name, tool="echo", arguments_json=JsonText(words), confirmed=True)
+            command = CallTool(server=name, tool="echo", arguments_json=JsonText(words))
             self._did["calls"] += 1
             try:
                 reply = await self.port.ask(command)
@@ -163,7 +163,7 @@ class FleetApp(TickerApp):
         if what == "kill":
             await asyncio.to_thread(self._kill, name)
         elif what == "call":
-            call = CallTool(server=name, tool="echo", arguments_json=JsonText("{}"), confirmed=True)
+            call = CallTool(server=name, tool="echo", arguments_json=JsonText("{}"))
             await self._ask(call)
         else:
             kinds: dict[str, Callable[..., AnyCommand]] = {

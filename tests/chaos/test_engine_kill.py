@@ -16,9 +16,11 @@ from typing import TypeVar
 import pytest
 
 from omni_tui.links import ProcessLink, spawn_engine
+from omni_tui.memory import Journal, Vault, new_session_id, session_path
 from omni_tui.protocol import LaunchOptions, LinkClosed
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.security.text import safe
 from tests.chaos.fleet import GONE_WITHIN_S
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -123,6 +125,40 @@ async def test_invariant_2_a_call_cut_by_a_kill_is_uncertain_and_never_sent_agai
         assert states == ["approved", "dispatching", "uncertain"]
 
 
+async def test_after_a_kill_ten_thousand_events_are_there_and_what_is_open_is_said(tmp_path: Path) -> None:
+    """How long that takes: `python -m tests.proof.kills`."""
+    vault = await asyncio.to_thread(Vault.open, tmp_path, {})
+    session = new_session_id()
+    journal = await Journal.open(session_path(tmp_path, session), session, vault, _ignore)
+    await journal.commit(e.SessionOpened(title=safe("long"), mode="chat", model=safe("offline")))
+    for start in range(0, 10_000, 1_000):
+        said = [e.UserMessage(turn=f"t{start + at}", text=safe("message")) for at in range(1_000)]
+        ended = [e.TurnEnded(turn=message.turn, status="done") for message in said]
+        await journal.commit(*said, *ended)
+    await journal.close(clean=True)
+    async with engine(tmp_path, resume=session) as face:
+        await face.listed()
+        face.link.send(c.SendMessage(request=2, text="add 17 and 25"))
+        await face.until(e.ApprovalRequested)
+        face.link.send(
+            c.CallTool(request=3, server="demo", tool="slow_count", arguments_json='{"to":50,"delay_s":1}')  # type: ignore[arg-type]
+        )
+        await face.until(e.CallProgress)
+        os.kill(face.link.pid, signal.SIGKILL)
+        await face.gone()
+    async with engine(tmp_path) as face:  # the one that was cut off
+        told = await face.until(e.Notice, lambda event: "ended unexpectedly" in event.what)
+        assert told.what.endswith(
+            "1 call is uncertain, 1 call waits for you, 1 turn was cut off, which /continue continues"
+        )
+        done = await face.until(e.ReplayDone)
+        assert done.head > 20_000
+        assert sum(isinstance(event, e.UserMessage) for event in face.seen) == 10_001
+    async with engine(tmp_path, resume=session) as face:  # closed properly since
+        await face.until(e.ReplayDone)
+        assert [event for event in face.seen if isinstance(event, e.Notice)] == []
+
+
 async def test_a_pending_approval_survives_a_kill(tmp_path: Path) -> None:
     async with engine(tmp_path) as face:
         await face.listed()
@@ -131,9 +167,11 @@ async def test_a_pending_approval_survives_a_kill(tmp_path: Path) -> None:
         os.kill(face.link.pid, signal.SIGKILL)
         await face.gone()
     async with engine(tmp_path) as face:
-        again = await face.until(e.ApprovalRequested, lambda event: event.restored)
-        assert again.call == asked.call
         await face.listed()
+        again = await face.until(  # its card is complete once its server is back
+            e.ApprovalRequested, lambda event: event.restored and bool(event.transport)
+        )
+        assert again.call == asked.call
         face.link.send(c.DecideCall(request=3, call=again.call, digest=again.digest, verdict="approve"))
         answer = await face.until(e.Answer)
         assert "42" in answer.text
@@ -187,6 +225,10 @@ async def test_leaving_properly_ends_everything(tmp_path: Path) -> None:
         pid = face.link.pid
     assert not _lives(pid)
     assert servers_of(tmp_path) == []
+
+
+def _ignore(_events: object) -> None:
+    """Nobody listens."""
 
 
 def _lives(pid: int) -> bool:

@@ -16,9 +16,11 @@ import pytest
 from omni_tui.servers.reaper import start_time
 from tests.bench._ticks import watched
 from tests.chaos.fleet import BAD, GOOD, LIMIT_S, environment, running, write_config
+from tests.lengths import LONG
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(not LONG, reason="a short run has the chaos without a screen: test_fleet.py"),
     pytest.mark.timeout(LIMIT_S + 30),
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc"),
 ]

@@ -23,9 +23,10 @@ from omni_tui.memory import CallRow, Journal, Transaction, Vault, call_table, la
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CallChanged, CallState, UserMessage
 from omni_tui.security.text import safe
+from tests.lengths import times
 
 SESSION = "0192f3a4-5b6c-7d8e-9f00-112233445566"
-ROUNDS = 8
+ROUNDS = times(3, 8)
 WORKERS = 6
 
 
@@ -87,7 +88,7 @@ async def one_call(journal: Journal, call: str) -> None:
 
 async def work(journal: Journal, prefix: str) -> None:
     for n in range(10**9):
-        journal.post(UserMessage(turn="t", text=safe(f"{prefix} posted {n}")))
+        await journal.commit(UserMessage(turn="t", text=safe(f"{prefix} sent {n}")))
         await one_call(journal, f"{prefix}-{n}")
 
 
@@ -118,7 +119,7 @@ async def child(state: Path, mode: str) -> None:
         await journal.commit(changed("c", "dispatching"), change=lambda tx: spend(tx, "c"))
         die()
     elif mode == "closing":
-        journal.post(UserMessage(turn="t", text=safe("posted before the end")))
+        await journal.commit(UserMessage(turn="t", text=safe("sent before the end")))
         await journal.close(clean=True)
         die()
     else:

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 import msgspec
 
-from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.agents import ToolOutcome, TurnSettings, run_turn
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.message_history import read_result, steps_since_user
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event, ModelMessage, TurnEnded
 from omni_tui.protocol.values import CallOrigin
-from omni_tui.resilience import RetryPolicy
+from omni_tui.resilience.retry import RetryPolicy
 from tests.scripted_model import ScriptedModel
 
 E = TypeVar("E", bound=Event)
@@ -111,7 +111,7 @@ async def no_sleep(_: float) -> None:
     await asyncio.sleep(0)
 
 
-QUICK = ChatPolicy(retry=RetryPolicy(sleep=no_sleep, random=lambda: 0.5), stop_grace_s=0.2)
+QUICK = TurnSettings(retry=RetryPolicy(sleep=no_sleep, random=lambda: 0.5), stop_grace_s=0.2)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -127,6 +127,6 @@ def assert_one_result_each(messages: list[Message]) -> None:
 
 
 async def play(
-    host: FakeHost, model: ScriptedModel, policy: ChatPolicy = QUICK, *, resume: bool = False
+    host: FakeHost, model: ScriptedModel, policy: TurnSettings = QUICK, *, resume: bool = False
 ) -> TurnEnded:
-    return await run_turn(host, model, turn="t1", policy=policy, resume=resume)
+    return await run_turn(host, model, turn="t1", settings=policy, resume=resume)

@@ -17,11 +17,12 @@ from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.command_router import CommandRouter
 from omni_tui.engine.core import Engine, open_engine
 from omni_tui.engine.live_session import LiveSession
-from omni_tui.links.local import LocalLink
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.server_settings import LaunchRead
+from tests.engine.local_link import LocalLink
 
 E = TypeVar("E")
 
@@ -49,6 +50,11 @@ class Rig:
         """The session that this client follows."""
         return self.engine.session(self.client)
 
+    @property
+    def session_id(self) -> str:
+        """The id of that session."""
+        return self.session.journal.session
+
     async def _read(self) -> None:
         async for event in self.link.events():
             async with self._news:
@@ -58,9 +64,9 @@ class Rig:
     async def ask(self, command: AnyCommand) -> AnyEvent:
         """Send a command and return its reply."""
         self._request += 1
-        number = self._request
+        number, known = self._request, len(self.seen)
         self.link.send(msgspec.structs.replace(command, request=number))
-        reply = await self.until(e.CommandReply, lambda event: event.request == number)
+        reply = await self.until(e.CommandReply, lambda event: event.request == number, after=known)
         return cast(AnyEvent, reply)
 
     async def until(
@@ -90,6 +96,19 @@ class Rig:
     def of(self, kind: type[E]) -> list[E]:
         """Return all events of a kind so far."""
         return [event for event in self.seen if isinstance(event, kind)]
+
+    async def confirmed(self, command: c.CallTool) -> AnyEvent:
+        """Make a call by hand, and say yes if it is asked about once more."""
+        answer = await self.ask(command)
+        if isinstance(answer, e.ConfirmNeeded):
+            answer = await self.ask(msgspec.structs.replace(command, confirmed=True, digest=answer.digest))
+        return answer
+
+    async def launch(self, server: str = "demo") -> c.AllowServer:
+        """Look at what a server starts, and return the command that allows exactly that."""
+        shown = await self.ask(c.ReadLaunch(server=server))
+        assert isinstance(shown, LaunchRead), shown
+        return c.AllowServer(server=server, digest=shown.digest)
 
     async def by_hand(self, tool: str, arguments: str, **more: Any) -> str:
         """Call a tool of the demo server by hand and return the call's id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from omni_tui.memory import JournalBroken
+from omni_tui.memory.audit_table import entries
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
@@ -20,6 +23,7 @@ from omni_tui.protocol.server_requests import (
     ServerRequestClosed,
     ServerRequestOpened,
 )
+from omni_tui.servers.server_request_types import ServerRequestAnswer
 from tests.engine.rig import Rig, rig
 from tests.scripted_model import ScriptedModel, reply
 
@@ -34,9 +38,7 @@ def config(era: str, file: str = "", more: str = "") -> str:
 
 async def call(running: Rig, tool: str, arguments: str = "{}") -> str:
     await running.connected("s")
-    reply = await running.ask(
-        c.CallTool(server="s", tool=tool, arguments_json=JsonText(arguments), confirmed=True)
-    )
+    reply = await running.ask(c.CallTool(server="s", tool=tool, arguments_json=JsonText(arguments)))
     assert isinstance(reply, e.CommandDone), reply
     return reply.id
 
@@ -200,6 +202,78 @@ async def test_a_page_that_a_call_needs_is_asked_for_and_the_call_fails_with_wor
         assert (await running.until(ServerRequestClosed)).outcome == "accepted"
 
 
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        ("long_form", "too long to be shown whole"),
+        ("long_page", "more than 4096 characters"),
+        ("long_sample", "more than 40,000 characters"),
+    ],
+)
+async def test_what_is_not_shown_whole_can_only_be_declined(tmp_path: Path, tool: str, said: str) -> None:
+    """Also where a client sends the yes that the face does not offer."""
+    model = ScriptedModel()
+    async with rig(tmp_path, demo=False, config=config("legacy"), model=model) as running:
+        await call(running, tool)
+        ask = await asked(running)
+        assert not ask.complete
+        refused = await answer(running, ask, "accept", {"name": "Ada"})
+        assert isinstance(refused, e.CommandFailed)
+        assert said in refused.what
+        page = await running.ask(OpenServerRequestPage(ask=ask.ask, digest=ask.digest))
+        assert isinstance(page, e.CommandFailed)
+        assert not running.of(ServerRequestClosed)
+        assert not model.requests
+        await answer(running, ask, "decline")
+        assert (await running.until(ServerRequestClosed)).outcome == "declined"
+
+
+async def test_the_audit_binds_what_a_server_was_answered_and_what_was_shown(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=config("legacy")) as running:
+        shown = []
+        for number, (action, values) in enumerate(
+            [("accept", {"name": "Ada"}), ("accept", {"name": "Bob"}), ("decline", None)], 1
+        ):
+            await call(running, "form")
+            ask = await asked(running, number)
+            shown.append(ask.digest)
+            await answer(running, ask, action, values)
+            await running.count(ServerRequestClosed, number)
+        found = await running.session.journal.run(lambda tx: list(entries(tx)))
+    closed = [each for each in found if each.action == "request closed"]
+    assert [each.def_hash for each in closed] == shown
+    sent = [each.args_hash for each in closed]
+    assert all(sent)
+    assert len(set(sent)) == 3, "another answer has another digest"
+
+
+async def test_a_request_that_is_answered_while_the_session_closes_has_one_end(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=config("legacy")) as running:
+        await call(running, "form")
+        ask = await asked(running)
+        requests, journal = running.session.server_requests, running.session.journal
+        commit, begun, go = journal.commit, asyncio.Event(), asyncio.Event()
+
+        async def slowly(*events: Any, **more: Any) -> Any:
+            begun.set()
+            await go.wait()
+            return await commit(*events, **more)
+
+        journal.commit = slowly  # type: ignore[method-assign]
+        yes = ServerRequestAnswer("accept", content={"name": "Ada"})
+        answering = asyncio.create_task(requests.answer(ask.ask, ask.digest, yes))
+        await begun.wait()
+        closing = asyncio.create_task(requests.close())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(answering, closing)
+        await running.until(ServerRequestClosed)
+        read = await journal.read(0, 1_000)
+    ends = [each for each in read if isinstance(each, ServerRequestClosed)]
+    assert [each.outcome for each in ends] == ["accepted"]
+
+
 # --- sampling -----------------------------------------------------------------------------------
 
 
@@ -258,6 +332,29 @@ async def test_a_refused_sampling_request_never_reaches_the_model(tmp_path: Path
         await answer(running, ask, "decline")
         assert (await told(running, image))["code"] == -1
         assert not model.requests
+
+
+async def test_an_answer_of_the_model_that_cannot_be_written_down_is_said_and_leaves_nothing_waiting(
+    tmp_path: Path,
+) -> None:
+    model = ScriptedModel([reply("Hello there")])
+    async with rig(tmp_path, demo=False, config=config("legacy"), model=model) as running:
+        await call(running, "sample")
+        ask = await asked(running)
+        journal = running.session.journal
+        commit = journal.commit
+
+        async def broken(*events: Any, **more: Any) -> Any:
+            if any(isinstance(event, e.UsageChanged) for event in events):
+                raise JournalBroken("the disk is full")
+            return await commit(*events, **more)
+
+        journal.commit = broken  # type: ignore[method-assign]
+        await answer(running, ask, "accept")
+        said = await running.until(e.Notice, lambda event: "could not be written to disk" in event.what)
+        assert said.level == "error"
+        late = await answer(running, running.of(ServerRequestOpened)[-1], "decline")
+        assert isinstance(late, e.CommandFailed), "it waits no more"
 
 
 async def test_the_budget_stops_before_it_is_passed(tmp_path: Path) -> None:

@@ -5,25 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import command, program
 from tests.lengths import some
 from tests.security.pty_app import app
-
-
-def omni(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "omni_tui", *words],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=90,
-        env={**os.environ, **environ},
-    )
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -31,21 +23,24 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def test_run_asks_nobody_and_sends_nothing(clean_environment: Path) -> None:
-    done = omni("run", "add 17 and 25", "--demo", "--json")
+    done = program("run", "add 17 and 25", "--demo", "--json")
     assert done.returncode == 3, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     states = [event["state"] for event in events if event["type"] == "call_changed"]
     assert states == ["withheld"]
+    (withheld,) = [event for event in events if event["type"] == "call_changed"]
+    assert 'decision = "allow"' in withheld["rule_toml"]
+    assert "would let exactly these calls run" in command("run", "add 17 and 25", "--demo").stderr
     assert not [event for event in events if event["type"] == "call_finished"]
     assert files_of(clean_environment) == []
 
 
 def test_run_in_auto_mode_adds_and_withholds_what_destroys(clean_environment: Path) -> None:
-    done = omni("run", "add 17 and 25", "--demo", "--mode", "auto")
+    done = command("run", "add 17 and 25", "--demo", "--mode", "auto")
     assert done.returncode == 0, done.stderr
     assert "42" in done.stdout
     assert "not a language model" in done.stderr
-    assert omni("run", "delete the note x", "--demo", "--mode", "auto").returncode == 3
+    assert command("run", "delete the note x", "--demo", "--mode", "auto").returncode == 3
     assert files_of(clean_environment) == []
 
 
@@ -53,7 +48,7 @@ def test_run_in_orchestrator_mode_shows_the_plan_and_sends_nothing_unasked(
     clean_environment: Path, tmp_path: Path
 ) -> None:
     words = ("run", "add 17 and 25, then list my notes", "--mode", "orchestrator", "--json")
-    asked = omni(*words, "--demo")
+    asked = command(*words, "--demo")
     assert asked.returncode == 3, asked.stderr
     events = [json.loads(line) for line in asked.stdout.splitlines()]
     (proposed,) = [event for event in events if event["type"] == "plan_proposed"]
@@ -65,7 +60,7 @@ def test_run_in_orchestrator_mode_shows_the_plan_and_sends_nothing_unasked(
         f'[policy]\nplan = "allow"\n[servers.demo]\ncommand = "{sys.executable}"\nargs = {arguments}\n'
     )
     (tmp_path / "notes").mkdir()
-    allowed = omni(*words[:-1], "--config", str(config), "--state-dir", str(tmp_path / "state"))
+    allowed = command(*words[:-1], "--config", str(config), "--state-dir", str(tmp_path / "state"))
     assert allowed.returncode == 0, allowed.stderr
     assert "2 of 2 tasks were done" in allowed.stdout
     assert "42" in allowed.stdout
@@ -74,25 +69,28 @@ def test_run_in_orchestrator_mode_shows_the_plan_and_sends_nothing_unasked(
 
 
 def test_servers_and_tools(clean_environment: Path) -> None:
-    servers = json.loads(omni("servers", "--demo", "--json").stdout)
+    servers = json.loads(program("servers", "--demo", "--json").stdout)
     assert [(each["name"], each["tools"], each["error"]) for each in servers] == [("demo", 10, None)]
-    tools = json.loads(omni("tools", "--demo", "--json", "delete", "note").stdout)
+    tools = json.loads(command("tools", "--demo", "--json", "delete", "note").stdout)
     assert [(each["server"], each["name"]) for each in tools] == [("demo", "delete_note")]
     assert tools[0]["input_schema"]["required"] == ["name"]
 
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
-    [
-        (["add", "a=17", "b=25"], 0, ""),
-        (["always_fails", "reason=no luck"], 1, "failed"),
-        (["delete_note", "name=x"], 3, "--yes"),
-        (["add", "a=17"], 2, "required"),
-        (["ad"], 2, "did you mean add"),
-    ],
+    some(
+        [
+            (["add", "a=17", "b=25"], 0, ""),
+            (["always_fails", "reason=no luck"], 1, "failed"),
+            (["delete_note", "name=x"], 3, "--yes"),
+            (["add", "a=17"], 2, "required"),
+            (["ad"], 2, "did you mean add"),
+        ],
+        3,
+    ),
 )
 def test_call_ends_as_documented(words: list[str], status: int, said: str) -> None:
-    done = omni("call", "demo", *words, "--demo")
+    done = command("call", "demo", *words, "--demo")
     assert done.returncode == status, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -101,11 +99,11 @@ def test_call_ends_as_documented(words: list[str], status: int, said: str) -> No
 def test_a_mistaken_configuration_is_2_and_a_broken_server_is_1(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("[modle]\n")
-    done = omni("servers", "--config", str(config), "--state-dir", str(tmp_path))
+    done = command("servers", "--config", str(config), "--state-dir", str(tmp_path))
     assert done.returncode == 2
     assert "did you mean `model`?" in done.stderr
     config.write_text('[servers.none]\ncommand = "no-such-program-anywhere"\n')
-    done = omni("servers", "--config", str(config), "--state-dir", str(tmp_path), "--json")
+    done = command("servers", "--config", str(config), "--state-dir", str(tmp_path), "--json")
     assert done.returncode == 1
     (server,) = json.loads(done.stdout)
     assert server["state"] == "failed"
@@ -114,17 +112,63 @@ def test_a_mistaken_configuration_is_2_and_a_broken_server_is_1(tmp_path: Path) 
 
 def test_a_session_is_listed_shown_and_deleted(tmp_path: Path) -> None:
     state = ["--state-dir", str(tmp_path)]
-    assert omni("run", "add 17 and 25", "--demo", "--mode", "auto", *state).returncode == 0
-    (session,) = json.loads(omni("sessions", "list", "--json", *state).stdout)
+    assert command("run", "add 17 and 25", "--demo", "--mode", "auto", *state).returncode == 0
+    (session,) = json.loads(command("sessions", "list", "--json", *state).stdout)
     assert session["title"] == "add 17 and 25"
-    shown = omni("sessions", "show", session["id"], *state)
+    shown = command("sessions", "show", session["id"], *state)
     assert shown.returncode == 0, shown.stderr
     assert "> add 17 and 25" in shown.stdout
     assert "42" in shown.stdout
-    assert omni("sessions", "delete", session["id"], *state).returncode == 0
-    assert json.loads(omni("sessions", "list", "--json", *state).stdout) == []
-    assert omni("sessions", "show", session["id"], *state).returncode == 1
-    assert omni("sessions", "show", "nonsense", *state).returncode == 2
+    made = command("sessions", "backup", *state)
+    assert made.returncode == 0, made.stderr
+    assert "1 of 1 sessions backed up" in made.stdout
+    assert session["id"] in command("sessions", "backup", "--list", *state).stdout
+    (tmp_path / "sessions" / f"{session['id']}.db").write_bytes(b"")
+    restored = command("sessions", "restore", session["id"], *state)
+    assert restored.returncode == 0, restored.stderr
+    verified = command("audit", "verify", *state)
+    assert verified.returncode == 0, verified.stdout
+    assert "42" in command("sessions", "show", session["id"], *state).stdout
+    assert command("sessions", "delete", session["id"], *state).returncode == 0
+    assert command("sessions", "restore", session["id"], *state).returncode == 1
+    assert json.loads(command("sessions", "list", "--json", *state).stdout) == []
+    assert command("sessions", "show", session["id"], *state).returncode == 1
+    assert command("sessions", "show", "nonsense", *state).returncode == 2
+
+
+def test_a_command_that_only_asks_leaves_no_session(tmp_path: Path) -> None:
+    state = ["--state-dir", str(tmp_path)]
+    assert command("tools", "add", "--demo", *state).returncode == 0
+    assert command("call", "demo", "add", "a=one", "--demo", *state).returncode == 2
+    assert [path.name for path in (tmp_path / "sessions").iterdir()] == []
+    assert command("call", "demo", "add", "a=1", "b=2", "--demo", *state).returncode == 0
+    assert len(list((tmp_path / "sessions").glob("*.db"))) == 1
+
+
+def test_the_audit_says_what_was_decided_and_whether_it_was_changed(tmp_path: Path) -> None:
+    state = ["--state-dir", str(tmp_path)]
+    assert command("run", "add 17 and 25", "--demo", "--mode", "auto", *state).returncode == 0
+    exported = command("audit", "export", *state)
+    entries = [json.loads(line) for line in exported.stdout.splitlines()]
+    acts = [(each["action"], each["actor"]) for each in entries if each.get("subject") and "tool" in each]
+    assert acts == [
+        ("proposed", "agent"),
+        ("approved", "mode"),
+        ("dispatching", "mode"),
+        ("finished", "server"),
+    ]
+    verified = command("audit", "verify", *state)
+    assert (verified.returncode, "of 1 session checked: nothing was changed" in verified.stdout) == (
+        0,
+        True,
+    ), verified
+    (file,) = (tmp_path / "sessions").glob("*.db")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("UPDATE audit SET actor = 'user' WHERE action = 'approved'")
+    verified = command("audit", "verify", *state)
+    assert verified.returncode == 1
+    assert "it was altered, or is not the one that was written here" in verified.stdout
+    assert command("audit", "verify", "nonsense", *state).returncode == 2
 
 
 def test_an_interrupt_cancels_a_run_and_ends_with_130(tmp_path: Path) -> None:
@@ -149,15 +193,15 @@ def test_an_interrupt_cancels_a_run_and_ends_with_130(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_the_app_says_what_to_use() -> None:
-    done = omni("demo")
+    done = program("demo")
     assert done.returncode == 2
     assert "omni-tui run, servers" in done.stderr
 
 
 def test_config_path_and_doctor_work_without_any_configuration(clean_environment: Path) -> None:
-    paths = json.loads(omni("config", "path", "--json").stdout)
+    paths = json.loads(program("config", "path", "--json").stdout)
     assert paths["config_file"] == str(clean_environment / "config" / "omni-tui" / "config.toml")
-    findings = {each["name"]: each["level"] for each in json.loads(omni("doctor", "--json").stdout)}
+    findings = {each["name"]: each["level"] for each in json.loads(program("doctor", "--json").stdout)}
     assert findings["Python"] == findings["SQLite"] == findings["LiteLLM"] == "ok"
     assert findings["config"] == "note"
     assert files_of(clean_environment) == []
@@ -166,7 +210,8 @@ def test_config_path_and_doctor_work_without_any_configuration(clean_environment
 def test_doctor_reports_what_is_wrong(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[servers.none]\ncommand = "no-such-program-anywhere"\n')
-    done = omni("doctor", "--json", "--config", str(config), REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    environ = {**os.environ, "REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}
+    done = command("doctor", "--json", "--config", str(config), env=environ)
     assert done.returncode == 1
     levels = {each["name"]: each["level"] for each in json.loads(done.stdout)}
     assert levels["server none"] == "bad"
@@ -279,7 +324,7 @@ def test_a_reader_that_leaves_ends_a_run_quietly(clean_environment: Path, words:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("servers",), ("run", "hello", "--demo"), ("config", "path"), ("doctor",)]
+    "words", some([(), ("servers",), ("run", "hello", "--demo"), ("config", "path"), ("doctor",)], 3)
 )
 def test_a_deleted_folder_is_said_in_a_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
     command = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
@@ -306,11 +351,11 @@ def test_a_call_starts_the_server_it_needs_and_no_other(clean_environment: Path,
     file = tmp_path / "mcp.json"
     file.write_text(json.dumps({"mcpServers": {**servers, "odd": {"type": "ws"}}}))
     state = str(tmp_path / "state")
-    done = omni("call", "one", "echo", "--yes", "--mcp-config", str(file), "--state-dir", state)
+    done = program("call", "one", "echo", "--yes", "--mcp-config", str(file), "--state-dir", state)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "one").exists()
     assert not (tmp_path / "two").exists()
-    unknown = omni("call", "on", "echo", "--mcp-config", str(file), "--state-dir", state)
+    unknown = command("call", "on", "echo", "--mcp-config", str(file), "--state-dir", state)
     assert unknown.returncode == 2
     assert "there is no server named on" in unknown.stderr
     assert not (tmp_path / "two").exists()

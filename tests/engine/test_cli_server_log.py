@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.engine.test_cli_demo import omni
+from tests.command_line import command
 
 DIES = """
 import os, sys
@@ -30,30 +30,30 @@ def configured(folder: Path) -> tuple[str, ...]:
 
 def test_reason_is_the_sentence_that_says_why_and_the_log_has_the_rest(tmp_path: Path) -> None:
     where = configured(tmp_path)
-    report = omni("servers", *where)
+    report = command("servers", *where)
     assert report.returncode == 1
     assert "it exited with code 1: Error: --token is required" in report.stdout
     assert "omni-tui servers log dies" in report.stdout
     starts = (tmp_path / "starts").read_text()
 
-    read = omni("servers", "log", "dies", *where)
+    read = command("servers", "log", "dies", *where)
     assert read.returncode == 0, read.stderr
     lines = read.stdout.splitlines()
     assert lines[0].startswith("--- started ")
     assert lines[1:4] == ["reading the settings", "Error: --token is required", ""]
     assert (tmp_path / "starts").read_text() == starts, "reading a log starts nothing"
 
-    as_json = json.loads(omni("servers", "log", "dies", "--json", *where).stdout)
+    as_json = json.loads(command("servers", "log", "dies", "--json", *where).stdout)
     assert as_json[0]["start"]
     assert as_json[1]["line"] == "reading the settings"
 
 
 def test_a_log_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
     where = configured(tmp_path)
-    none = omni("servers", "log", "dies", *where)
+    none = command("servers", "log", "dies", *where)
     assert none.returncode == 1
     assert "dies has no log yet" in none.stderr
-    wrong = omni("servers", "log", "dyes", *where)
+    wrong = command("servers", "log", "dyes", *where)
     assert wrong.returncode == 2
     assert "did you mean dies?" in wrong.stderr
     assert not (tmp_path / "starts").exists()
@@ -66,12 +66,12 @@ def _heed_sigint() -> None:
 
 def test_following_prints_what_comes(tmp_path: Path) -> None:
     where = configured(tmp_path)
-    command = [sys.executable, "-m", "omni_tui", "servers", "log", "dies", "--follow", *where]
+    words = [sys.executable, "-m", "omni_tui", "servers", "log", "dies", "--follow", *where]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_sigint
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_sigint
     ) as following:
         assert following.stdout is not None
-        omni("servers", *where)
+        command("servers", *where)
         assert following.stdout.readline().startswith("--- started ")
         assert following.stdout.readline() == "reading the settings\n"
         following.send_signal(signal.SIGINT)

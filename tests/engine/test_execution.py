@@ -12,6 +12,7 @@ import pytest
 
 from omni_tui.memory import CallRow, call_table
 from omni_tui.models.base import ToolCall
+from omni_tui.policy import ArgumentCondition, Rule
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.servers.base import CallError, Dispatch, RawResult
@@ -38,7 +39,7 @@ def instead(running: Rig, answer: Answer, server: str = "demo") -> list[str]:
     sent: list[str] = []
 
     async def call_tool(dispatch: Dispatch, **_more: Any) -> RawResult:
-        assert running.session.gate.is_open(dispatch)
+        assert dispatch in running.session.gate.dispatches
         sent.append(dispatch.tool)
         found = answer(dispatch, len(sent))
         found = await found if asyncio.iscoroutine(found) else found
@@ -196,6 +197,8 @@ async def test_a_tool_has_its_own_time(tmp_path: Path) -> None:
         (WRITE, "", [CUT], "uncertain", 1),
         (READ, "", [CUT], "succeeded", 2),
         (READ, "", [CUT, CUT], "uncertain", 2),
+        (WRITE, '"demo/*" = 2', [CUT, AWAY, AWAY], "uncertain", 3),
+        (WRITE, '"demo/*" = 2', [CUT, AWAY, REFUSED], "uncertain", 3),
         (READ, "", [RAN], "failed", 1),
         (WRITE, '"demo/*" = 2', [CUT, CUT], "succeeded", 3),
         (WRITE, '"demo/*" = 0', [AWAY], "failed", 1),
@@ -321,7 +324,9 @@ async def test_a_call_that_is_denied_gets_nothing_from_the_cache(tmp_path: Path)
         await running.connected()
 
         def then_denied(*_: object) -> RawResult:
-            running.session.gate._base["auto"] = "deny"
+            running.session.policy_in_force.add(
+                Rule("no", "deny", args=(ArgumentCondition("/text", "eq", "x"),))
+            )
             return text("three")
 
         instead(running, then_denied)

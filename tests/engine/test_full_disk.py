@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from omni_tui.memory import Journal, SavedSession, Vault, list_sessions, session
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from tests import command_line
 from tests.engine.rig import rig, turns
+from tests.lengths import some
 from tests.scripted_model import ScriptedModel, reply
 
 
@@ -29,9 +32,10 @@ async def no_room(journal: Journal) -> None:
 
 async def test_a_disk_that_fills_in_the_middle_of_a_turn_is_said_at_once(tmp_path: Path) -> None:
     call = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
-    model = ScriptedModel([reply("x" * 40_000, call), reply("never asked for")])
+    model = ScriptedModel([reply(os.urandom(40_000).hex(), call), reply("never asked for")])
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
+        await running.session.set_system("be brief")  # now it has a file
         await no_room(running.session.journal)
         await running.ask(c.SendMessage(text="write a note"))
         failed = await running.until(e.JournalFailed)
@@ -47,10 +51,11 @@ def test_a_run_on_a_full_disk_ends_in_words_and_keeps_what_it_acknowledged(tmp_p
     config = tmp_path / "config.toml"
     config.write_text("")
     ended = {}
-    for kilobytes in (46, 50, 54):
+    noise = os.urandom(8_000).hex()  # which cannot be compressed
+    for kilobytes in some((46, 50, 54), 2):
         state = tmp_path / str(kilobytes)
         done = subprocess.run(
-            [sys.executable, "-m", "omni_tui", "run", f"add 1 and 2 {'x' * 9000}", "--mode", "auto",
+            [sys.executable, "-m", "omni_tui", "run", f"add 1 and 2 {noise}", "--mode", "auto",
              "--config", str(config), "--state-dir", str(state)],
             capture_output=True,
             text=True,
@@ -63,7 +68,7 @@ def test_a_run_on_a_full_disk_ends_in_words_and_keeps_what_it_acknowledged(tmp_p
         assert done.returncode in (0, 1), done.stderr
         assert "Traceback" not in done.stderr
         if done.returncode:
-            assert "the disk reported an error" in done.stderr
+            assert "the limit on the size of files (ulimit -f) is reached" in done.stderr
         vault = Vault.open(state, {})
         for info in list_sessions(state, vault).sessions:
             saved = SavedSession(session_path(state, info.id), info.id, vault)
@@ -75,15 +80,18 @@ def test_a_run_on_a_full_disk_ends_in_words_and_keeps_what_it_acknowledged(tmp_p
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [
-        ("log/engine.log", "pipe"),
-        ("log/engine.log", "link"),
-        ("vault.key", "pipe"),
-        ("vault.key", "folder"),
-        ("vault.json", "pipe"),
-        ("vault.lock", "link"),
-        ("trust.json", "pipe"),
-    ],
+    some(
+        [
+            ("log/engine.log", "pipe"),
+            ("log/engine.log", "link"),
+            ("vault.key", "pipe"),
+            ("vault.key", "folder"),
+            ("vault.json", "pipe"),
+            ("vault.lock", "link"),
+            ("trust.json", "pipe"),
+        ],
+        2,
+    ),
 )
 def test_something_else_in_the_place_of_a_file_is_named_and_holds_no_command_up(
     tmp_path: Path, name: str, kind: str
@@ -115,21 +123,16 @@ def test_something_else_in_the_place_of_a_file_is_named_and_holds_no_command_up(
         assert elsewhere.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder"])
-@pytest.mark.parametrize("option", ["--config", "--mcp-config"])
+@pytest.mark.parametrize(
+    ("option", "kind"), some(product(["--config", "--mcp-config"], ["pipe", "folder"]), 2)
+)
 def test_a_configuration_that_is_no_file_is_named_and_holds_no_command_up(
     tmp_path: Path, option: str, kind: str
 ) -> None:
     place = tmp_path / "place"
     os.mkfifo(place) if kind == "pipe" else place.mkdir()
-    for command in (["config", "check"], ["servers"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "omni_tui", *command, option, str(place), "--state-dir",
-             str(tmp_path / "state")],
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )  # fmt: skip
+    for words in (["config", "check"], ["servers"]):
+        done = command_line.command(*words, option, str(place), "--state-dir", str(tmp_path / "state"))
         assert done.returncode == 2, done.stderr
         assert str(place) in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -137,11 +140,6 @@ def test_a_configuration_that_is_no_file_is_named_and_holds_no_command_up(
 
 def test_a_projects_file_that_is_a_pipe_holds_no_command_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".omni-tui.toml")
-    done = subprocess.run(
-        [sys.executable, "-m", "omni_tui", "config", "check", "--project", str(tmp_path), "--state-dir",
-         str(tmp_path / "state")],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )  # fmt: skip
+    words = ("config", "check", "--project", str(tmp_path), "--state-dir", str(tmp_path / "state"))
+    done = command_line.command(*words)
     assert "it is a pipe, not a file" in done.stdout + done.stderr

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import CallProposal, Grant, GrantRefused
+from omni_tui.approvals.grants import Grant, GrantRefused
+from omni_tui.approvals.subject import CallProposal
 from omni_tui.memory import call_table
+from omni_tui.policy import ArgumentCondition, Rule
 from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.tools import CallRetries, canonical
+from omni_tui.tools.call_arguments import canonical
+from omni_tui.tools.call_retries import CallRetries
 from tests.engine.rig import Rig, rig
 from tests.scripted_model import ScriptedModel, reply
 
@@ -87,6 +91,35 @@ async def test_a_grant_cannot_be_copied_at_all(tmp_path: Path) -> None:
         grant = await granted(running)
         with pytest.raises(TypeError):
             copy.copy(grant)
+
+
+async def test_a_grant_made_before_its_turn_was_stopped_is_refused(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        grant = await granted(running)
+        running.session.gate.halt("c-test")
+        with pytest.raises(GrantRefused, match="stopped"):
+            await execute(running, grant)
+        assert written(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [b'{"name": "a","text":"x"}', b'{"text":"x","name":"a"}', b""])
+async def test_the_gate_takes_only_the_form_of_arguments_that_is_sent(
+    tmp_path: Path, arguments: bytes
+) -> None:
+    """Whoever proposes or edits: what the tap would refuse is never put before anybody."""
+    async with rig(tmp_path) as running:
+        await running.connected()
+        gate, subject = running.session.gate, running.engine.context.subject("demo", "write_note")
+        assert subject is not None
+        good = CallProposal("c-1", "demo", "write_note", canonical(dict(NOTE)), "agent")
+        item = await gate.propose(good, subject, "chat")
+        with pytest.raises(ValueError, match=r"canonical|Expecting"):
+            await gate.propose(replace(good, call="c-2", arguments=arguments), subject, "chat")
+        with pytest.raises(ValueError, match=r"canonical|Expecting"):
+            await gate.edit("c-1", item.digest, arguments)
+        assert gate.pending() == ["c-1"]
+        assert item.row.args == canonical(dict(NOTE))
 
 
 @pytest.mark.parametrize(
@@ -241,6 +274,41 @@ async def test_a_verdict_on_what_was_shown_before_an_edit_is_refused(tmp_path: P
         await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
         await running.until(e.TurnEnded)
         assert [name.split(".")[0] for name in written(tmp_path)] == ["b"]
+
+
+async def test_an_edited_card_says_why_it_waits_now(tmp_path: Path) -> None:
+    """It is judged anew: by the rules and the mode of now, and by what the schema could tell."""
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        asks = Rule("no-a", "ask", args=(ArgumentCondition("/name", "eq", "a"),))
+        running.session.policy_in_force.add(asks)
+        await running.ask(c.SendMessage(text="write"))
+        shown = (await pending(running, 1))[0]
+        assert "no-a" in shown.why[0]
+        await running.ask(c.SetMode(mode="chat"))
+        item = running.session.gate.item(shown.call)
+        assert item is not None
+        item.card = replace(item.card, held=True)  # an edit leaves it to be seen that the tool has changed
+        await running.session.gate.edit(shown.call, shown.digest, canonical({"name": "b", "text": "2"}))
+        again = await running.until(e.ApprovalRequested, lambda event: event.edited)
+        assert (again.mode, again.held) == ("chat", True)
+        assert again.why == ("chat mode asks for every call",)
+        await running.ask(c.SetMode(mode="auto"))
+        await running.session.gate.edit(shown.call, again.digest, canonical({"name": "c", "text": "2"}))
+        await running.count(e.ApprovalRequested, 3)
+        again = running.of(e.ApprovalRequested)[-1]
+        assert (again.mode, again.why) == ("auto", ("you edited it, so it waits for you",))
+
+        async def cannot_tell(*_: object) -> str:
+            return "the schema is too deep"
+
+        running.session.calls.proposals.check = cannot_tell  # type: ignore[assignment, method-assign]
+        edit = c.EditCall(call=shown.call, digest=again.digest, arguments_json='{"name":"d","text":"2"}')  # type: ignore[arg-type]
+        assert isinstance(await running.ask(edit), e.CommandDone)
+        await running.count(e.ApprovalRequested, 4)
+        again = running.of(e.ApprovalRequested)[-1]
+        assert again.why == ("the arguments could not be checked: the schema is too deep",)
 
 
 async def test_edited_arguments_that_break_the_schema_are_not_taken(tmp_path: Path) -> None:

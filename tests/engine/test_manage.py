@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from omni_tui.memory import UNDONE
 from omni_tui.protocol import encode
 from omni_tui.protocol import events as e
 from omni_tui.protocol import server_settings as m
@@ -18,6 +19,7 @@ from omni_tui.protocol.commands import AddServer, ImportServers, ReconnectServer
 from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import Rig, rig
+from tests.engine.test_audited import said
 
 ARGS = ("-I", "-S", SERVER, "good")
 CANARY = "hunter2-hunter2-canary"
@@ -307,10 +309,45 @@ async def test_a_secret_goes_into_the_keyring_and_a_reference_comes_back(
 async def test_removing_and_adding_again_begins_anew(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=TINY) as running:
         await edit(running, "tiny", tiny(env={"A": "1"}))
-        await running.ask(RemoveServer(server="tiny", save=True))
+        shown = running.engine.context.registry.get("tiny").describe().digest
+        assert isinstance(
+            await running.ask(RemoveServer(server="tiny", digest=shown, save=True)), e.CommandDone
+        )
         assert "servers" not in file_of(tmp_path)
         await running.ask(AddServer(name="tiny", command=sys.executable, args=ARGS))
         assert (await read(running, "tiny")).settings == tiny()
+
+
+async def test_a_server_that_is_another_one_now_is_not_removed(tmp_path: Path) -> None:
+    """The yes was to the one that was shown."""
+    async with rig(tmp_path, demo=False, config=TINY) as running:
+        shown = running.engine.context.registry.get("tiny").describe().digest
+        revision = (await read(running, "tiny")).revision
+        await edit(running, "tiny", tiny(env={"A": "1"}), save=True, revision=revision)
+        why = await refused(running, RemoveServer(server="tiny", digest=shown, save=True))
+        assert "has changed since you were asked" in why
+        assert file_of(tmp_path)["servers"]["tiny"]["env"] == {"A": "1"}
+        now = running.engine.context.registry.get("tiny").describe().digest
+        assert isinstance(
+            await running.ask(RemoveServer(server="tiny", digest=now, save=True)), e.CommandDone
+        )
+        assert "servers" not in file_of(tmp_path)
+
+
+@pytest.mark.parametrize("save", [True, False])
+async def test_the_audit_takes_back_only_what_was_not_written(tmp_path: Path, save: bool) -> None:
+    async with rig(tmp_path, demo=False, config=TINY) as running:
+        await idle(running, "tiny")
+
+        async def changed(_spec: object, _shown: str) -> bool:
+            return False
+
+        running.engine.context.catalogue.allow = changed  # type: ignore[method-assign, assignment]
+        why = await refused(running, m.EditServer(name="more", settings=tiny(), new=True, save=save))
+        assert "changed on the disk just now" in why
+        assert ("more" in file_of(tmp_path)["servers"]) is save
+        actions = [each.action for each in said(tmp_path)]
+    assert actions == (["server added"] if save else ["server added", UNDONE])
 
 
 async def test_edits_at_the_same_time_leave_one_server(tmp_path: Path) -> None:

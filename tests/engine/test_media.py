@@ -46,7 +46,7 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Rig]:
 
 async def called(engine: Rig, arguments: object) -> str:
     text = JsonText(json.dumps(arguments))
-    reply = await engine.ask(c.CallTool(server="s", tool="give", arguments_json=text, confirmed=True))
+    reply = await engine.ask(c.CallTool(server="s", tool="give", arguments_json=text))
     assert isinstance(reply, e.CommandDone), reply
     await engine.until(e.CallFinished, lambda event: event.call == reply.id)
     return reply.id
@@ -191,7 +191,7 @@ async def test_twenty_megabytes_are_no_answer_and_there_is_nothing_to_open(
     async with running(tmp_path) as engine:
         arguments = {"head": "", "size": 20_000_000, "mime": "image/png"}
         text = JsonText(json.dumps(arguments))
-        reply = await engine.ask(c.CallTool(server="s", tool="give", arguments_json=text, confirmed=True))
+        reply = await engine.ask(c.CallTool(server="s", tool="give", arguments_json=text))
         assert isinstance(reply, e.CommandDone), reply
         await engine.until(
             e.CallChanged, lambda event: event.call == reply.id and event.state == "uncertain"
@@ -374,6 +374,7 @@ async def test_a_part_is_saved_decoded_where_the_person_said_and_nowhere_else(tm
         again = await engine.ask(c.SaveResult(call=call, path=str(here)))
         assert isinstance(again, e.CommandFailed)
         assert "exists already" in again.what
+        assert again.exists
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a\0b", "/no/such/folder/x"])

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.base import ToolCall
+from omni_tui.policy import Rule
 from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.plan import PlanProposed
+from omni_tui.protocol.rules import AddRule, AdoptRule, ReadRules, RulesRead
 from omni_tui.protocol.values import CallOrigin
 from tests.engine.rig import Rig, rig
 from tests.scripted_model import ScriptedModel, reply
@@ -170,7 +172,7 @@ async def test_a_server_allowed_after_the_message_is_asked_about_in_its_turn(tmp
         await running.connected()
         first = await say(running, "go")
         await running.until(e.TurnStarted)
-        await running.ask(c.AllowServer(server="demo"))
+        await running.ask(await running.launch())
         await running.connected()
         gate.set()
         waiting = await running.until(e.ApprovalRequested)
@@ -252,3 +254,128 @@ async def test_a_new_session_is_not_looser_than_the_person_made_this_one(tmp_pat
             ready = await running.until(e.EngineReady, lambda event: event.head <= 2)
             assert running.session.settings.mode == begun
             assert ready.mode in (started, begun)
+
+
+IN_AUTO = '[[policy.rule]]\nid = "x"\ndecision = "allow"\nserver = "demo"\nmodes = ["auto"]\n'
+STRICT = '[policy]\nauto = "ask"\n'
+
+
+@pytest.mark.parametrize(
+    ("config", "started", "chosen"),
+    [
+        (STRICT + '[policy.servers.demo]\nauto = "allow"\n', "auto", "chat"),
+        (STRICT + '[policy.servers.demo]\nchat = "deny"\n', "auto", "chat"),
+        (STRICT + IN_AUTO, "auto", "chat"),
+        (STRICT + IN_AUTO.replace("allow", "deny").replace("auto", "chat"), "auto", "chat"),
+        (STRICT + IN_AUTO + IN_AUTO.replace('"x"', '"y"').replace("auto", "chat"), "auto", "chat"),
+        ("", "auto", "orchestrator"),
+        ("", "orchestrator", "chat"),
+    ],
+)
+async def test_what_loosens_is_seen_in_servers_and_rules_too(
+    tmp_path: Path, config: str, started: Mode, chosen: Mode
+) -> None:
+    async with rig(tmp_path, config=config, model=ScriptedModel(), mode=started) as running:
+        await running.connected()
+        await running.ask(c.SetMode(mode=chosen))
+        assert running.engine.loosens(running.session, started)
+        await running.ask(c.NewSession())
+        assert running.session.settings.mode == chosen
+    async with rig(tmp_path / "back", config=config, model=ScriptedModel(), mode=chosen) as running:
+        await running.ask(c.SetMode(mode=started))
+        await running.ask(c.NewSession())
+        assert running.session.settings.mode == chosen
+
+
+ALLOW = '[[policy.rule]]\nid = "freed"\ndecision = "allow"\nserver = "demo"\ntool = "write_note"\n'
+PROJECT = ALLOW.replace("freed", "of-the-project")
+
+
+async def loosen(running: Rig, how: str, waiting: e.ApprovalRequested) -> None:
+    """Change something so that the waiting call would pass if it were proposed now."""
+    if how == "mode":
+        reply_ = await running.ask(c.SetMode(mode="auto"))
+    elif how == "model":
+        reply_ = await running.ask(c.SetModel(name="another"))
+    elif how == "server":
+        reply_ = await running.ask(await running.launch())
+    elif how in ("a rule of the session", "a rule for good"):
+        scope = "session" if "session" in how else "user"
+        rule = AddRule(call=waiting.call, digest=waiting.digest, rule_toml=ALLOW, scope=scope)  # type: ignore[arg-type]
+        reply_ = await running.ask(rule)
+    elif how == "a rule of the project":
+        rules = await running.ask(ReadRules())
+        assert isinstance(rules, RulesRead)
+        (offered,) = [each for each in rules.rules if each.state == "proposed"]
+        reply_ = await running.ask(AdoptRule(id=offered.id, digest=offered.digest))
+    else:
+        reply_ = await running.ask(c.SendMessage(text="you may now do it"))
+    assert isinstance(reply_, e.CommandDone), reply_
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "mode",
+        "model",
+        "server",
+        "a rule of the session",
+        "a rule for good",
+        "a rule of the project",
+        "a message",
+    ],
+)
+async def test_nothing_that_is_loosened_releases_a_call_that_waits(how: str, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / ".omni-tui.toml").write_text(PROJECT)
+    model = ScriptedModel([reply("", WRITE)], [reply("ok")], [reply("ok")])
+    async with rig(tmp_path, model=model, project=str(tmp_path / "here")) as running:
+        await running.connected()
+        await say(running, "go")
+        waiting = await running.until(e.ApprovalRequested)
+        await loosen(running, how, waiting)
+        await running.connected()
+        await running.ask(c.ListSessions())  # whatever the change would cause has had its time
+        assert running.session.gate.pending() == [waiting.call]
+        assert not [event for event in running.of(e.CallChanged) if event.call == waiting.call]
+        assert notes(tmp_path) == []
+        shown = running.of(e.ApprovalRequested)[-1]
+        await approve(running, shown)
+        await running.until(e.TurnEnded)
+        assert len(notes(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("headless", [False, True])
+async def test_what_tightens_counts_up_to_the_write_that_lets_a_call_go(
+    tmp_path: Path, headless: bool
+) -> None:
+    """The mode becomes stricter when the grant is made already, and `dispatching` is not yet written."""
+    async with rig(
+        tmp_path, model=ScriptedModel([reply("", WRITE)], [reply("ok")]), mode="auto"
+    ) as running:
+        await running.connected()
+        session = running.session
+        save = session.policy_in_force.save_uses
+        done: list[tuple[Rule, ...]] = []
+
+        async def tightening(rules: tuple[Rule, ...]) -> None:
+            await save(rules)
+            if not done:
+                done.append(rules)
+                session.gate.headless = headless
+                await session.set_mode("chat", "every call is asked about")
+
+        session.policy_in_force.save_uses = tightening  # type: ignore[method-assign]
+        sent = await say(running, "go")
+        if headless:
+            changed = await running.until(e.CallChanged)
+            assert (changed.state, changed.decider) == ("withheld", "headless")
+        else:
+            waiting = await running.until(e.ApprovalRequested)
+            assert (waiting.tool, waiting.mode) == ("write_note", "chat")
+            assert notes(tmp_path) == []
+            await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == sent)
+        assert len(notes(tmp_path)) == (not headless)
+        states = [(event.state, event.decider) for event in running.of(e.CallChanged)]
+        assert ("dispatching", "mode") not in states

@@ -59,7 +59,7 @@ def chain(
 async def test_a_refused_key_leads_to_the_next_model_for_the_rest_of_the_turn() -> None:
     both, (big, small) = chain([[REFUSED]], [[reply("I add.", call("1"))], [reply("It is 3.")]])
     host = FakeHost()
-    ended = await run_turn(host, both, turn="t", policy=QUICK)
+    ended = await run_turn(host, both, turn="t", settings=QUICK)
     assert ended.status == "done"
     (fell,) = host.seen(ModelFellBack)
     assert (fell.model, fell.to, fell.reason, fell.todo) == ("big", "small", REFUSED.what, REFUSED.todo)
@@ -72,11 +72,11 @@ async def test_a_refused_key_leads_to_the_next_model_for_the_rest_of_the_turn() 
 async def test_a_busy_model_is_tried_again_first_and_then_left_alone() -> None:
     both, (big, small) = chain([[BUSY]] * 5, [[reply("a")], [reply("b")]])
     host = FakeHost()
-    await run_turn(host, both, turn="t", policy=QUICK)
+    await run_turn(host, both, turn="t", settings=QUICK)
     assert len(host.seen(Retrying)) == 4
     assert len(big.requests) == 5
     host.messages.append(Message(role="user", text="again"))
-    await run_turn(host, both, turn="t2", policy=QUICK)
+    await run_turn(host, both, turn="t2", settings=QUICK)
     assert len(big.requests) == 5, "it is left alone now"
     assert len(small.requests) == 2
     assert "left alone" in host.seen(ModelFellBack)[1].reason
@@ -85,11 +85,11 @@ async def test_a_busy_model_is_tried_again_first_and_then_left_alone() -> None:
 async def test_a_probe_is_made_once_and_a_success_brings_the_model_back() -> None:
     both, (_, small) = chain([[REFUSED], [BUSY], [reply("back")]], [[reply("a")], [reply("b")]])
     host = FakeHost()
-    await run_turn(host, both, turn="t", policy=QUICK)
+    await run_turn(host, both, turn="t", settings=QUICK)
     for turn in ("t2", "t3"):
         both.breakers.of("big")._until = 0.0
         host.messages.append(Message(role="user", text="again"))
-        await run_turn(host, both, turn=turn, policy=QUICK)
+        await run_turn(host, both, turn=turn, settings=QUICK)
     assert host.seen(Retrying) == [], "who is only probed is not asked again and again"
     assert [answer.text for answer in host.seen(Answer)] == ["a", "b", "back"]
     assert both.breakers.of("big").state == "closed"
@@ -100,7 +100,7 @@ async def test_a_cut_answer_whose_text_was_shown_goes_to_nobody_else() -> None:
     cut = ModelError("cut", "it broke off")
     both, (_, small) = chain([[TextPart("I "), cut], [TextPart("I "), cut]], [[reply("x")]])
     host = FakeHost()
-    ended = await run_turn(host, both, turn="t", policy=QUICK)
+    ended = await run_turn(host, both, turn="t", settings=QUICK)
     assert (ended.status, ended.reason) == ("failed", "it broke off")
     assert small.requests == []
     assert host.seen(ModelFellBack) == []
@@ -114,7 +114,7 @@ async def test_an_overflow_goes_to_a_larger_model_only(windows: tuple[int, int],
     host.messages[:0] = [
         Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")
     ]
-    ended = await run_turn(host, both, turn="t", policy=QUICK)
+    ended = await run_turn(host, both, turn="t", settings=QUICK)
     assert (ended.status == "done") is answered
     assert len(big.requests) == 3, "it is tried with less first, after a summary of what is left out"
     assert len(small.requests) == answered
@@ -123,7 +123,7 @@ async def test_an_overflow_goes_to_a_larger_model_only(windows: tuple[int, int],
 @pytest.mark.parametrize("kind", ["request", "tools"])
 async def test_a_refused_request_ends_the_turn(kind: ErrorKind) -> None:
     both, _ = chain([[ModelError(kind, "no")]], [[reply("x")]])
-    ended = await run_turn(FakeHost(), both, turn="t", policy=QUICK)
+    ended = await run_turn(FakeHost(), both, turn="t", settings=QUICK)
     assert (ended.status, ended.reason) == ("failed", "no")
 
 
@@ -131,9 +131,9 @@ async def test_stopping_a_turn_says_nothing_about_the_model() -> None:
     gate: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     both, _ = chain([[REFUSED], [gate]], [[reply("a")]])
     host = FakeHost()
-    await run_turn(host, both, turn="t", policy=QUICK)
+    await run_turn(host, both, turn="t", settings=QUICK)
     both.breakers.of("big")._until = 0.0
-    task = asyncio.create_task(run_turn(host, both, turn="t2", policy=QUICK))
+    task = asyncio.create_task(run_turn(host, both, turn="t2", settings=QUICK))
     while not both.breakers.of("big")._probing:  # noqa: ASYNC110
         await asyncio.sleep(0)
     task.cancel()
@@ -167,7 +167,7 @@ async def test_a_turn_ends_before_its_budget_is_passed_and_says_what_to_do() -> 
 
     host = Counting()
     model = ScriptedModel([reply("more", call("1"), usage=Usage(input=400, output=100))])
-    ended = await run_turn(host, model, turn="t", policy=replace(QUICK, budget=budget))
+    ended = await run_turn(host, model, turn="t", settings=replace(QUICK, budget=budget))
     assert ended.status == "limit"
     assert "turn's budget" in ended.reason
     assert "continue" in ended.todo
@@ -180,7 +180,7 @@ async def test_what_a_broken_answer_used_is_estimated_and_counted() -> None:
     cut = ModelError("cut", "it broke off")
     host = FakeHost()
     model = ScriptedModel([TextPart("one two three"), cut], [reply("one two three four")])
-    await run_turn(host, model, turn="t", policy=QUICK)
+    await run_turn(host, model, turn="t", settings=QUICK)
     lost, whole = (event.usage for event in host.seen(UsageChanged))
     assert lost.estimated
     assert lost.input > 100
@@ -242,7 +242,7 @@ async def test_tools_as_text_through_a_turn() -> None:
         return ToolOutcome(f"3\n{action}", "succeeded")
 
     host = FakeHost(add)
-    ended = await run_turn(host, ToolModeModel(inner), turn="t", policy=QUICK)
+    ended = await run_turn(host, ToolModeModel(inner), turn="t", settings=QUICK)
     assert ended.status == "done"
     assert [made.arguments for _, made in host.calls] == ['{"a": 1, "b": 2}']
     assert [event.text for event in host.seen(Thought)] == ["Adding."]

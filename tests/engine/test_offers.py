@@ -191,6 +191,7 @@ async def test_a_large_resource_is_read_in_pages_and_saved_as_it_came(tmp_path: 
         again = await running.ask(o.SaveResourcePart(id=read.id, path=str(path)))
         assert isinstance(again, e.CommandFailed)
         assert "exists already" in again.what
+        assert again.exists
 
 
 async def test_binary_content_is_described_and_saved_decoded(tmp_path: Path) -> None:

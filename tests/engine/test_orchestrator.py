@@ -10,6 +10,7 @@ import pytest
 
 from omni_tui.agents.turn_limits import TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped
+from omni_tui.memory.audit_table import entries
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.message_history import read_result
 from omni_tui.protocol import JsonText
@@ -266,6 +267,13 @@ async def test_an_edited_plan_is_judged_and_needs_its_own_approval(tmp_path: Pat
         await running.ask(p.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="approve"))
         assert (await running.ended()).status == "done"
         assert box.got == {"one": 1, "twelve": 1}
+        audit = await running.session.journal.run(lambda tx: list(entries(tx)))
+        bound = [(each.action, each.args_hash) for each in audit if each.action.startswith("plan ")]
+        assert bound == [
+            ("plan proposed", shown.digest),
+            ("plan edited", edited.digest),
+            ("plan approved", edited.digest),
+        ]
         late = await running.ask(p.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="reject"))
         assert isinstance(late, e.CommandFailed)
 
@@ -310,6 +318,7 @@ async def test_stopping_while_the_plan_waits_withdraws_it(tmp_path: Path) -> Non
         assert (await running.ended()).status == "stopped"
         (decided,) = running.of(p.PlanDecided)
         assert (decided.plan, decided.verdict, decided.decider) == (shown.plan, "withdrawn", "stop")
+        assert decided.digest == shown.digest
         late = await running.ask(p.DecidePlan(plan=shown.plan, digest=shown.digest, verdict="approve"))
         assert isinstance(late, e.CommandFailed)
 

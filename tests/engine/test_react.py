@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 import pytest
 
-from omni_tui.agents import ChatPolicy, ToolOutcome
+from omni_tui.agents import ToolOutcome, TurnSettings
 from omni_tui.agents.model_client import Deltas
 from omni_tui.models.base import (
     Message,
@@ -118,7 +118,7 @@ async def test_results_are_bounded_and_framed_as_data() -> None:
 
     host = FakeHost(work)
     model = ScriptedModel([reply("", call("c1"))], [reply("ok")])
-    await play(host, model, ChatPolicy(result_limit=1_000))
+    await play(host, model, TurnSettings(result_limit=1_000))
     text = model.requests[1].messages[-1].text
     assert len(text) < 1_400
     assert "characters cut; the whole result is kept, id c1" in text
@@ -186,7 +186,7 @@ async def test_a_call_with_another_result_is_no_loop() -> None:
 
 async def test_the_step_limit_says_what_to_do() -> None:
     model = ScriptedModel(*[[reply("", call(f"c{n}"))] for n in range(3)])
-    ended = await play(FakeHost(), model, ChatPolicy(max_steps=3))
+    ended = await play(FakeHost(), model, TurnSettings(max_steps=3))
     assert (ended.status, ended.steps) == ("limit", 3)
     assert "continue" in ended.todo
 
@@ -342,11 +342,11 @@ async def test_deltas_are_joined_but_never_held_back() -> None:
     seen: list[Event] = []
     deltas = Deltas(seen.append, "t", "m", interval=0.02)
     for letter in "abcdef":
-        deltas.answer(letter)
+        deltas.add(AnswerDelta, letter)
     assert [event.text for event in seen if isinstance(event, AnswerDelta)] == ["a"]
     await until(lambda: len(seen) == 2)  # Without another part and without a flush.
-    deltas.thought("hm")
-    deltas.answer("g")
+    deltas.add(ThoughtDelta, "hm")
+    deltas.add(AnswerDelta, "g")
     deltas.flush()
     assert [type(event).__name__ for event in seen[2:]] == ["ThoughtDelta", "AnswerDelta"]
     text = "".join(event.text for event in seen if isinstance(event, AnswerDelta))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omni_tui.agents import ChatPolicy, ToolOutcome
+from omni_tui.agents import ToolOutcome, TurnSettings
 from omni_tui.models.base import (
     Message,
     ModelError,
@@ -23,7 +23,7 @@ from omni_tui.protocol.events import (
     Retrying,
     TurnEnded,
 )
-from omni_tui.resilience import RetryPolicy
+from omni_tui.resilience.retry import RetryPolicy
 from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play, until
 from tests.lengths import examples
 from tests.scripted_model import ScriptedModel, reply
@@ -97,7 +97,7 @@ async def test_stopping_twice_still_keeps_a_result_that_comes() -> None:
         return ToolOutcome("it had been sent", "uncertain")
 
     host = FakeHost(stubborn)
-    policy = ChatPolicy(stop_grace_s=5)
+    policy = TurnSettings(stop_grace_s=5)
     task = asyncio.create_task(play(host, ScriptedModel([reply("", call("c1"))]), policy))
     await until(lambda: bool(host.calls))
     task.cancel()
@@ -132,7 +132,7 @@ async def test_stopping_while_waiting_for_a_retry() -> None:
         await asyncio.Event().wait()
 
     host = FakeHost()
-    policy = ChatPolicy(retry=RetryPolicy(sleep=forever))
+    policy = TurnSettings(retry=RetryPolicy(sleep=forever))
     task = asyncio.create_task(play(host, ScriptedModel([ModelError("transient", "busy")]), policy))
     await until(lambda: bool(host.seen(Retrying)))
     task.cancel()
@@ -229,6 +229,6 @@ async def test_resume_counts_the_steps_of_before() -> None:
         Message(role="tool", text="3", call_id="c1"),
     ]
     model = ScriptedModel([reply("", call("c2"))])
-    ended = await play(host, model, ChatPolicy(max_steps=2), resume=True)
+    ended = await play(host, model, TurnSettings(max_steps=2), resume=True)
     assert ended.status == "limit"
     assert host.calls == [(2, call("c2"))]

@@ -125,7 +125,7 @@ async def test_call_without_a_connection_was_surely_not_sent(tmp_path: Path) -> 
 async def test_junk_on_standard_output_is_counted(tmp_path: Path) -> None:
     async with connected(tmp_path, fault("junk")) as servers:
         await servers.reach("junk", "idle")
-        assert servers.registry.get("junk").invalid_messages == 200
+        assert servers.registry.get("junk").describe().odd == 200
         assert (await servers.call("junk", "echo", {"a": 1})).structured == {"arguments": {"a": 1}}
 
 

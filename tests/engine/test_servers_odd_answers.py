@@ -80,7 +80,7 @@ async def test_malformed_answer_fails_its_call_at_once_and_is_counted(
         assert not caught.value.did_not_run
         assert (await servers.call("odd", "raw")).content, "the connection goes on"
         good = '"error":{"code":5' in answer  # an error of the right form, beside something else
-        assert servers.registry.get("odd").invalid_messages == (0 if good else 1)
+        assert servers.registry.get("odd").describe().odd == (0 if good else 1)
         noted = any("on its standard output" in line for line in servers.registry.get("odd").log.lines())
         assert noted is not good
 

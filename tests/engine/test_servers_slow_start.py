@@ -15,8 +15,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import ServerChanged
+from tests.command_line import command
 from tests.engine.faults.harness import SERVER, Harness, connected, fault
-from tests.engine.test_cli_demo import omni
 
 LATE = "import sys, time; time.sleep(float(sys.argv[1])); exec(open(sys.argv[2]).read())"
 
@@ -174,14 +174,14 @@ def test_report_says_of_every_server_what_came_of_it(tmp_path: Path) -> None:
     servers = {"good": good, "dies": dies, "mute": mute}
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
     where = ("--mcp-config", str(tmp_path / "mcp.json"), "--state-dir", str(tmp_path / "state"))
-    done = omni("servers", "--json", "--connect-timeout", "2", *where)
+    done = command("servers", "--json", "--connect-timeout", "2", *where)
     told = {each["name"]: each for each in json.loads(done.stdout)}
     assert done.returncode == 1
     assert "no licence found" in told["dies"]["error"]
     assert "did not answer initialize within 2 s" in told["mute"]["error"]
     assert "did not answer initialize within 2 s" in told["good"]["error"]
     assert all("trying again" in one["error"] for one in told.values() if one["state"] == "connecting")
-    patient = omni("servers", "--json", "--connect-timeout", "8", *where)
+    patient = command("servers", "--json", "--connect-timeout", "8", *where)
     told = {each["name"]: each for each in json.loads(patient.stdout)}
     assert told["good"]["error"] is None
     assert told["good"]["tools"] > 0

@@ -260,7 +260,7 @@ async def test_events_that_are_no_messages_are_counted(tmp_path: Path) -> None:
             for stream in list(web._streams.values()):
                 stream.sendall(b'event: message\ndata: {"no": "message"}\n\nevent: message\ndata: [\n\n')
             assert not (await servers.call("w", "echo")).is_error
-            assert servers.registry.get("w").invalid_messages == 2
+            assert servers.registry.get("w").describe().odd == 2
 
 
 async def test_stream_that_names_no_endpoint_is_given_up(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import ServerSpec, TransportKind
 from omni_tui.engine.server_stores import MAX_AGE, KnownTransportsFile
 from omni_tui.servers import Processes
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
@@ -225,14 +225,6 @@ async def test_what_is_no_server_is_said(tmp_path: Path) -> None:
         assert (await servers.reach("p", "failed")).reason == "p is no server: str"
 
 
-def test_kinds_of_transports_have_one_name_each() -> None:
-    assert factory.kinds() == ["http", "memory", "sse", "stdio"]
-    with pytest.raises(ValueError, match="already a transport"):
-        factory.register("sse", lambda spec, needs: pytest.fail("never made"))
-    with pytest.raises(KeyError):
-        factory.make("pigeon", ServerSpec(name="x"), None)  # type: ignore[arg-type]
-
-
 async def test_order_of_the_ways() -> None:
     spec = auto("https://host.example/mcp")
     full, older = TransportChoice("http", legacy=False), TransportChoice("sse", legacy=True)
@@ -287,7 +279,7 @@ class _Signs(httpx2.Auth):
 
 
 @pytest.mark.parametrize("kind", ["http", "sse"])
-async def test_every_request_is_signed(tmp_path: Path, kind: str) -> None:
+async def test_every_request_is_signed(tmp_path: Path, kind: TransportKind) -> None:
     with serving() if kind == "http" else streaming() as web:
         processes = Processes(tmp_path, "test-engine")
         needs = TransportContext(processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs())

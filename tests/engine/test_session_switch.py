@@ -104,6 +104,7 @@ async def test_a_refused_session_leaves_everything_as_it_was(
     model = ScriptedModel([reply("", WRITE)], [reply("written")])
     async with facing(tmp_path, model=model, mode="auto") as (running, face):
         before = running.session
+        await before.set_system("be brief")  # an empty session has no file
         with pytest.raises(CommandError) as refused:
             await face.port.ask(c.OpenSession(session=session(running)))
         assert words in str(refused.value)

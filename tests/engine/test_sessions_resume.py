@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +33,7 @@ def notes(folder: Path) -> list[str]:
 
 
 async def asked_again(running: Rig) -> e.ApprovalRequested:
-    return await running.until(e.ApprovalRequested, lambda event: event.restored)
+    return await running.until(e.ApprovalRequested, lambda event: event.restored and bool(event.transport))
 
 
 async def test_a_pending_call_is_pending_after_leaving(tmp_path: Path) -> None:
@@ -44,16 +47,28 @@ async def test_a_pending_call_is_pending_after_leaving(tmp_path: Path) -> None:
         assert notes(tmp_path) == []
 
 
+async def decide_restored(running: Rig, **decision: Any) -> e.AnyEvent:
+    """Decide on the restored call as it is shown now; it is shown anew when its server is back."""
+    call = (await asked_again(running)).call
+    while True:
+        shown = [
+            (place, event)
+            for place, event in enumerate(running.seen)
+            if isinstance(event, e.ApprovalRequested) and event.call == call
+        ]
+        place, card = shown[-1]
+        answer = await running.ask(c.DecideCall(call=call, digest=card.digest, **decision))
+        if not isinstance(answer, e.CommandFailed):
+            return answer
+        await running.until(e.ApprovalRequested, lambda event: event.call == call, after=place + 1)
+
+
 async def test_approving_a_restored_call_sends_it_once_and_goes_on(tmp_path: Path) -> None:
     await left_with_a_pending_call(tmp_path)
     model = ScriptedModel([reply("written")])
     async with rig(tmp_path, model=model) as running:
         await running.connected()
-        again = await asked_again(running)
-        answer = await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
-        if isinstance(answer, e.CommandFailed):  # The card was made before the server was back.
-            again = await running.until(e.ApprovalRequested, lambda event: event.digest != again.digest)
-            await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
+        await decide_restored(running, verdict="approve")
         ended = await running.until(e.TurnEnded, lambda event: event.status != "parked")
         assert ended.status == "done"
         assert len(notes(tmp_path)) == 1
@@ -85,10 +100,7 @@ async def test_rejecting_a_restored_call_tells_the_model_the_words(tmp_path: Pat
     model = ScriptedModel([reply("as you wish")])
     async with rig(tmp_path, model=model) as running:
         await running.connected()
-        again = await asked_again(running)
-        await running.ask(
-            c.DecideCall(call=again.call, digest=again.digest, verdict="reject", feedback="no notes")
-        )
+        await decide_restored(running, verdict="reject", feedback="no notes")
         await running.until(e.TurnEnded, lambda event: event.status == "done")
         told = [message.text for message in model.requests[0].messages if message.role == "tool"]
         assert "no notes" in told[0]
@@ -199,14 +211,7 @@ async def left_with_a_call_and_a_message_behind_it(folder: Path) -> None:
 async def approve_restored(running: Rig) -> e.AnyEvent:
     await running.connected()
     await turns(lambda: running.session.gate.pending() != [])
-    card = (await asked_again(running)).call
-    while True:
-        again = [event for event in running.of(e.ApprovalRequested) if event.call == card][-1]
-        answer = await running.ask(c.DecideCall(call=card, digest=again.digest, verdict="approve"))
-        if not isinstance(answer, e.CommandFailed):
-            return answer
-        seen = len(running.of(e.ApprovalRequested))
-        await running.count(e.ApprovalRequested, seen + 1)
+    return await decide_restored(running, verdict="approve")
 
 
 async def test_a_message_that_waited_behind_a_call_does_not_take_its_place(tmp_path: Path) -> None:
@@ -281,6 +286,7 @@ async def test_the_mode_that_holds_after_a_resume_is_the_one_that_is_told(
 ) -> None:
     async with rig(tmp_path) as running:
         await running.ask(c.SetMode(mode="auto" if flag == "chat" else "chat"))
+        await running.session.set_system("be brief")
         session = running.session.journal.session
     async with rig(tmp_path, resume=session, mode=flag) as running:
         await running.until(e.ReplayDone)
@@ -292,6 +298,7 @@ async def test_the_mode_that_holds_after_a_resume_is_the_one_that_is_told(
 async def test_a_session_opened_later_keeps_its_own_mode_and_says_it(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.ask(c.SetMode(mode="chat"))
+        await running.session.set_system("be brief")
         session = running.session.journal.session
     async with rig(tmp_path, resume="new", mode="auto") as running:
         await running.until(e.ReplayDone)
@@ -304,6 +311,7 @@ async def test_a_session_opened_later_keeps_its_own_mode_and_says_it(tmp_path: P
 async def test_an_engine_started_again_does_not_go_back_to_the_flag(tmp_path: Path) -> None:
     async with rig(tmp_path, resume="new", mode="auto") as running:
         await running.ask(c.SetMode(mode="chat"))
+        await running.session.set_system("be brief")
         session = running.session.journal.session
     async with rig(tmp_path, resume=session, mode="auto", again=True) as running:
         await running.until(e.ReplayDone)
@@ -311,3 +319,34 @@ async def test_an_engine_started_again_does_not_go_back_to_the_flag(tmp_path: Pa
         assert told(running)[0] == "chat"
     async with rig(tmp_path, resume="new", mode="auto", again=True) as running:
         assert running.session.settings.mode == "auto"
+
+
+@pytest.mark.parametrize("damage", ["no row", "no pages"])
+async def test_a_pending_call_whose_row_is_damaged_is_uncertain_and_not_asked_again(
+    tmp_path: Path, damage: str
+) -> None:
+    call = await left_with_a_pending_call(tmp_path)
+    (path,) = (tmp_path / "state" / "sessions").glob("*.db")
+    if damage == "no row":
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM calls")
+    else:
+        with closing(sqlite3.connect(path)) as connection:
+            (page,) = connection.execute(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'calls'"
+            ).fetchone()
+        data = bytearray(path.read_bytes())
+        data[(page - 1) * 4096 : page * 4096] = bytes(4096)
+        path.write_bytes(data)
+    async with rig(tmp_path, model=ScriptedModel([reply("well")])) as running:
+        await running.connected()
+        saved = await running.session.journal.read(0, 1000)
+        (over,) = [event for event in saved if isinstance(event, e.CallChanged)]
+        assert over.state == "uncertain"
+        assert (over.call, over.decider) == (call, "restart")
+        assert "damaged" in over.reason
+        assert running.session.gate.pending() == []
+        assert not any(event.restored for event in running.of(e.ApprovalRequested))
+        await running.ask(c.SendMessage(text="and now?"))
+        await running.until(e.TurnEnded, lambda event: event.status == "done")
+    assert notes(tmp_path) == []

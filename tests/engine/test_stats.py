@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import msgspec
+import pytest
+
+from omni_tui.engine import live_session
 from omni_tui.engine.background import MeteredPool
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import commands as c
@@ -13,6 +17,7 @@ from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from tests.engine.rig import rig
 from tests.engine.test_execution import ECHO, go, instead, text
 from tests.scripted_model import ScriptedModel, reply
+from tests.whole_journal import fold_of
 
 
 async def test_calls_are_counted_and_the_cache_is_emptied_on_request(tmp_path: Path) -> None:
@@ -57,6 +62,47 @@ def test_the_pool_tells_its_depth() -> None:
     pool.shutdown(wait=True)
     depth = pool.depth()
     assert (depth.running, depth.queued, depth.most_queued) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+async def test_everything_counted_is_there_again_from_a_checkpoint_and_from_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    if saved:
+        monkeypatch.setattr(live_session, "_SAVED_AT_REST", 1)
+    model = ScriptedModel([reply("", ECHO)], [reply("a")], [reply("b")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await go(running)
+        await running.ask(c.SendMessage(text="and once more"))
+        await running.count(e.TurnEnded, 2)
+        before = await running.ask(ReadStats())
+        spent = running.session.budget.session
+        session = running.session.journal.session
+        live = running.session.feed.fold
+    async with rig(tmp_path, model=ScriptedModel(), mode="auto", resume=session) as again:
+        journal = again.session.journal
+        checkpoint = await journal.checkpoint()
+        assert (checkpoint is not None and checkpoint.seq == live.seq) == saved
+        after = await again.ask(ReadStats())
+        assert isinstance(before, StatsRead)
+        assert isinstance(after, StatsRead)
+        assert (after.messages, after.answers, after.turns) == (2, 2, {"done": 2})
+        assert after.calls == {"succeeded": 1}
+        assert [use.requests for use in after.models] == [3]
+        assert (
+            msgspec.structs.replace(
+                after,
+                pool=before.pool,
+                request=before.request,
+                ts=before.ts,
+                cache_entries=before.cache_entries,
+                cache_hits=before.cache_hits,
+            )
+            == before
+        )
+        assert again.session.budget.session == spent
+        assert fold_of(await journal.read(0, 10_000)) == again.session.feed.fold
 
 
 async def test_what_was_counted_is_there_when_the_session_is_opened_again(tmp_path: Path) -> None:

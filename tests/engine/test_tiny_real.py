@@ -20,7 +20,7 @@ from omni_tui.models import tiny
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.models import FindModels, ModelsFound
-from omni_tui.tools.schema_checker import compile_schema, problems
+from omni_tui.security.schema_checker import compile_schema, problems
 from tests.engine.rig import Rig, rig
 
 E = TypeVar("E", bound=e.Event)

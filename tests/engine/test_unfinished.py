@@ -10,13 +10,14 @@ import pytest
 from omni_tui.agents import run_turn
 from omni_tui.config.sections import SamplingSection
 from omni_tui.engine.sampler import Sampler
+from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.models.base import FinishReason, ModelError, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import arguments_of
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.events import Answer, Retrying, Usage, UsageChanged
 from omni_tui.protocol.models import Spending
-from omni_tui.resilience import RetryPolicy
+from omni_tui.resilience.retry import RetryPolicy
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call, no_sleep
 from tests.engine.rig import rig
 from tests.scripted_model import Item, ScriptedModel, reply
@@ -32,7 +33,7 @@ USED = Usage(input=700, output=20)
     [
         ("length", "limit", "the model's output limit was reached in a call", "max_tokens"),
         ("window", "limit", "the model's window was full in a call", "larger window"),
-        ("filtered", "failed", "content filter stopped the answer in a call", "other words"),
+        ("filtered", "failed", "content filter stopped the model in a call", "other words"),
     ],
 )
 @pytest.mark.parametrize("arguments", ['{"a": 1, "b"', '{"a": 1, "b": 2}'])
@@ -44,14 +45,14 @@ async def test_a_call_at_a_limit_is_not_run_and_not_asked_for_again(
     )
     model = ScriptedModel([TextPart("I add."), answer], [reply("on")])
     host = FakeHost()
-    ended = await run_turn(host, model, turn="t", policy=QUICK)
+    ended = await run_turn(host, model, turn="t", settings=QUICK)
     assert (ended.status, words in ended.reason, todo in ended.todo) == (status, True, True)
     assert "nothing of it was run" in ended.reason
     assert (len(model.requests), host.calls, host.seen(Retrying)) == (1, [], [])
     assert [event.usage for event in host.seen(UsageChanged)] == [USED]
     assert [(answer.text, answer.partial) for answer in host.seen(Answer)] == [("I add.", True)]
     host.messages.append(host.messages[0])
-    assert (await run_turn(host, model, turn="t2", policy=QUICK)).status == "done"
+    assert (await run_turn(host, model, turn="t2", settings=QUICK)).status == "done"
     assert not any(message.calls for message in model.requests[1].messages)
     assert_one_result_each(list(model.requests[1].messages))
 
@@ -60,14 +61,14 @@ async def test_a_call_at_a_limit_is_not_run_and_not_asked_for_again(
 async def test_a_limit_before_the_first_word_is_said_to_be_one(finish: FinishReason) -> None:
     host = FakeHost()
     model = ScriptedModel([ThoughtPart("hm"), reply("", finish=finish, usage=USED)])
-    ended = await run_turn(host, model, turn="t", policy=QUICK)
+    ended = await run_turn(host, model, turn="t", settings=QUICK)
     assert (ended.status, "before it began to answer" in ended.reason) == ("limit", True)
     assert [event.usage for event in host.seen(UsageChanged)] == [USED]
 
 
 async def test_a_full_window_in_a_text_is_said_to_be_one() -> None:
     host = FakeHost()
-    ended = await run_turn(host, ScriptedModel([reply("half", finish="window")]), turn="t", policy=QUICK)
+    ended = await run_turn(host, ScriptedModel([reply("half", finish="window")]), turn="t", settings=QUICK)
     assert (ended.status, "window was full" in ended.reason) == ("limit", True)
 
 
@@ -87,7 +88,7 @@ async def test_a_full_window_in_a_text_is_said_to_be_one() -> None:
 async def test_what_a_broken_request_used_is_written_down_each_time_and_once(broken: list[Item]) -> None:
     model = ScriptedModel(broken, [TextPart("ok"), reply("ok")])
     host = FakeHost()
-    ended = await run_turn(host, model, turn="t", policy=QUICK)
+    ended = await run_turn(host, model, turn="t", settings=QUICK)
     assert ended.status == "done"
     assert [event.usage for event in host.seen(UsageChanged)] == [USED, Usage(input=10, output=5)]
 
@@ -95,7 +96,7 @@ async def test_what_a_broken_request_used_is_written_down_each_time_and_once(bro
 async def test_where_nothing_is_known_of_it_nothing_is_made_up() -> None:
     host = FakeHost()
     model = ScriptedModel([ModelError("transient", "overloaded")], [reply("ok")])
-    await run_turn(host, model, turn="t", policy=QUICK)
+    await run_turn(host, model, turn="t", settings=QUICK)
     assert len(host.seen(UsageChanged)) == 1
 
 
@@ -107,7 +108,10 @@ async def test_a_servers_sampling_counts_what_broke_off() -> None:
         [ModelError("auth", "refused")],
     )
     sampler = Sampler(
-        SamplingSection(), lambda: "x", lambda name, **_: model, retry=RetryPolicy(sleep=no_sleep)
+        SamplingSection(),
+        SessionSettings("chat", "x"),
+        lambda name, **_: model,
+        retry=RetryPolicy(sleep=no_sleep),
     )
     body = {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 100}
     sampled = await sampler.sample(body)
@@ -158,7 +162,7 @@ async def test_arguments_that_are_dressed_up_are_what_they_mean(
     name = "demo__add" if meant else "demo__wait"
     model = ScriptedModel([reply("", call("1", name, written))], [reply("done")])
     host = FakeHost()
-    await run_turn(host, model, turn="t", policy=QUICK)
+    await run_turn(host, model, turn="t", settings=QUICK)
     ((_, ran),) = host.calls
     assert arguments_of(ran) == meant
     assert arguments_of(ToolCall("", "", ran.arguments)) == meant
@@ -173,6 +177,6 @@ async def test_arguments_that_are_dressed_up_are_what_they_mean(
 async def test_arguments_that_are_none_are_told_to_the_model(written: str) -> None:
     model = ScriptedModel([reply("", call("1", arguments=written))], [reply("done")])
     host = FakeHost()
-    await run_turn(host, model, turn="t", policy=QUICK)
+    await run_turn(host, model, turn="t", settings=QUICK)
     assert host.calls == []
     assert "not a JSON object" in host.results()["1"][1]

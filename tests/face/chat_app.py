@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.app import App, ComposeResult
 
+from omni_tui.face.keys import key_of
 from omni_tui.face.messages import CopyText, RunAction
 from omni_tui.face.overview import Overview
 from omni_tui.face.panes.chat import ChatPane
@@ -63,6 +64,12 @@ class ChatApp(App[None]):
         """Textual's own themes, current while the app is made, lack our roles."""
         ansi = {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
         return {**dict.fromkeys(_ROLES.split(), "#808080"), **ansi}
+
+    def input_since(self, stamp: float) -> bool:
+        return True
+
+    def key(self, action: str, *, spelled: bool = False) -> str:
+        return key_of(action, self.keymap, spelled=spelled)
 
     def compose(self) -> ComposeResult:
         yield ChatPane(id="chat")

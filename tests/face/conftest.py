@@ -1,36 +1,63 @@
-"""What makes the face's tests steady: no motion, UTC, no settings of this machine, a clock that stands."""
+"""What makes the face's tests steady: no motion, UTC, no settings of this machine, a clock that stands.
+
+Each case of a test that runs an app costs a fifth of a second of a processor: a short run tries few.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from typing import Any
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction
+from pathlib import Path
 
 import pytest
 from textual import constants
-from textual.css.model import RuleSet
-from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.approval.arming import Arming
 from omni_tui.protocol import AnyEvent
+from tests.face import shared_work
 from tests.face.fake import FakeClock, FakeLink
 from tests.face.scenario import NOW
+from tests.lengths import LONG, some
 
-_parse = Stylesheet._parse_rules
-_parsed: dict[Hashable, list[RuleSet]] = {}
+CASES = 1
+"""So many cases of a parametrised test that runs an app are tried in a short run."""
+CASES_OF_APPROVING = 2
+"""The same where somebody approves: the last case too."""
+APPROVING = {
+    "test_approvals_keys.py",
+    "test_asks.py",
+    "test_consent.py",
+    "test_hostile_text.py",
+    "test_plan_approvals.py",
+    "test_rule_composer.py",
+}
+shared_work.share()
 
 
-def _parse_once(sheet: Stylesheet, css: str, *more: Any, **named: Any) -> list[RuleSet]:
-    """Give the rules of a text that another app has parsed before: a third of what a test costs."""
-    known = (frozenset(sheet._variables.items()), css, more, *sorted(named.items()))
-    if known not in _parsed:
-        _parsed[known] = _parse(sheet, css, *more, **named)
-    return _parsed[known]
-
-
-Stylesheet._parse_rules = _parse_once  # type: ignore[assignment, method-assign]
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of a short run what a family of cases has beyond its number."""
+    if LONG:
+        return
+    families: defaultdict[tuple[Path, str], list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if (
+            isinstance(item, pytest.Function)
+            and item.path.is_relative_to(Path(__file__).parent)
+            and (iscoroutinefunction(item.function) or "snap_compare" in item.fixturenames)
+            and item.get_closest_marker("every_case") is None
+        ):
+            families[item.path, item.originalname].append(item)
+    left_out: set[pytest.Item] = set()
+    for (path, _name), cases in families.items():
+        left_out.update(cases)
+        left_out.difference_update(some(cases, CASES_OF_APPROVING if path.name in APPROVING else CASES))
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

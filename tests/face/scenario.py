@@ -157,6 +157,7 @@ def proposed(
         origin="agent",
         turn="t1",
         risk=risk,
+        server_trusted=True,
         ts=START + 44.5,
     )
     return msgspec.structs.replace(event, **changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -11,6 +12,7 @@ from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import BranchSession, Replay, SendMessage, SetMode
 from omni_tui.protocol.events import (
     Answer,
+    CallProposed,
     CommandDone,
     SessionBranched,
     SessionTitled,
@@ -49,7 +51,7 @@ def face_of(*events: object) -> Face:
 
 
 def chat_of(face: Face) -> ChatPane:
-    pane = face.app.main.pane("chat")
+    pane = face.app.main.chat
     assert isinstance(pane, ChatPane)
     return pane
 
@@ -70,7 +72,7 @@ async def test_another_wording_branches_and_the_face_follows() -> None:
         chat = await on_message(face, pilot, 0)
         await pilot.press("E")
         await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
-        assert "editing your message of 14:02: Enter sends it in a new session" in squeezed(face)
+        assert "editing your message of 14:02: enter sends it in a new session" in squeezed(face)
         assert chat.draft == FIRST
         await pilot.press(*" Now", "enter")
         await until(pilot, lambda: bool(face.link.sent(BranchSession)))
@@ -143,6 +145,20 @@ async def test_calls_that_may_have_changed_something_are_said_and_asked_about(ye
             await until(pilot, lambda: chat.draft.endswith("!"))
             assert chat.edit_banner is not None
             assert face.link.sent(BranchSession) == []
+
+
+async def test_what_an_untrusted_server_says_only_reads_may_have_changed_something() -> None:
+    claimed = [
+        msgspec.structs.replace(event, server_trusted=False) if isinstance(event, CallProposed) else event
+        for event in page.answered()[1:]
+    ]
+    face = face_of(*claimed)
+    async with face.app.run_test(size=SIZE) as pilot:
+        await face.settle(pilot)
+        face.app.run_named("retry")
+        await until(pilot, lambda: isinstance(face.app.screen, ConfirmScreen))
+        ran = sum(isinstance(event, CallProposed) for event in claimed)
+        assert f"{ran} calls after it ran" in drawn(face.app)
 
 
 async def test_calls_in_lanes_count_too() -> None:

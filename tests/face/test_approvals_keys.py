@@ -11,16 +11,24 @@ from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from omni_tui.approvals.risk import sure_risk as engine_sure_risk
 from omni_tui.face import actions
 from omni_tui.face.keys import check_keys, may_approve
 from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.risk import sure_risk
 from omni_tui.face.screens.batch import BatchScreen
 from omni_tui.face.screens.full_view import FullViewScreen
-from omni_tui.protocol import SafeText
+from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.commands import CheckArguments, DecideCall, EditCall
 from omni_tui.protocol.events import ArgumentsChecked, CallChanged, Problem, TextPage
+from omni_tui.protocol.plan import PlanDecided
+from omni_tui.protocol.server_requests import ServerRequestClosed
+from omni_tui.protocol.values import Risk
+from tests.face import plans
+from tests.face.asks import asked
 from tests.face.conftest import Face, arm, until
-from tests.face.scenario import approval, ready
+from tests.face.scenario import START, approval, proposed, ready
+from tests.face.test_shell import screen_text
 from tests.lengths import some
 
 SIZE = (160, 45)
@@ -153,7 +161,7 @@ async def test_typing_in_the_composer_never_decides(boundary: int) -> None:
             await pilot.press("space" if character == " " else character)
         await until(pilot, lambda: len(pane_of(face).queue) == 1)
         assert face.link.sent(DecideCall) == []
-        assert face.app.main.pane("chat").draft == text  # type: ignore[attr-defined]
+        assert face.app.main.chat.draft == text
 
 
 async def test_an_unbracketed_paste_never_decides() -> None:
@@ -248,6 +256,22 @@ async def test_later_puts_it_last() -> None:
         await pilot.press("D")
         await until(pilot, lambda: pane.queue.keys == ["c3", "c2"])
         assert face.link.sent(DecideCall)[0].verdict == "defer"
+
+
+async def test_who_comes_back_from_the_chat_has_the_keys_in_the_open_editor() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(face.app.focused, TextArea))
+        area = face.app.focused
+        await pilot.press("f4")
+        assert face.app.focused is not area
+        await pilot.press("f5")
+        assert face.app.focused is area
+        await pilot.press("escape")
+        await until(pilot, lambda: pane_of(face).rows.has_focus)
+        assert face.link.sent(EditCall) == []
 
 
 async def test_an_edit_is_checked_and_needs_its_own_approval() -> None:
@@ -359,6 +383,45 @@ def two_of_four() -> Face:
     )
 
 
+async def test_a_toast_that_comes_or_goes_starts_the_quiet_time_again() -> None:
+    """On the card, over the sheet of several calls, and over the full view."""
+    face = two_of_four()
+    async with face.app.run_test(size=(80, 24), notifications=True) as pilot:
+        pane = await arrive(face, pilot)
+        await toast_comes_and_goes(face, pilot, pane)
+        screen = await open_batch(face, pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: screen.view.end_seen)
+        await pilot.press("2")
+        await toast_comes_and_goes(face, pilot, screen)
+        await pilot.press("escape")
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
+        whole = face.app.screen
+        assert isinstance(whole, FullViewScreen)
+        await until(pilot, lambda: whole.arming.painted is not None and whole.arming.painted.whole)
+        await toast_comes_and_goes(face, pilot, whole)
+    assert face.link.sent(DecideCall) == []
+
+
+async def toast_comes_and_goes(
+    face: Face, pilot: Pilot[None], place: ApprovalsPane | BatchScreen | FullViewScreen
+) -> None:
+    arming = place.arming
+    await until(pilot, lambda: arming.painted is not None and arming.painted.whole)
+    face.clock.advance(1.0)
+    assert arming.wait == 0.0
+    face.app.notify("a message that covers it\n" * 12, timeout=60.0)
+    await until(pilot, lambda: bool(face.app.screen.query("Toast")))
+    assert arming.wait > 0.0
+    await until(pilot, lambda: place.was_covered)
+    face.clock.advance(1.0)
+    assert arming.wait == 0.0, "the time runs; a key is refused as long as it is covered"
+    face.app.clear_notifications()
+    await until(pilot, lambda: not place.was_covered)
+    assert arming.wait > 0.0
+
+
 @pytest.mark.parametrize("size", [(160, 45), (80, 24)])
 async def test_marked_calls_are_approved_by_their_number_and_a_shifted_key(size: tuple[int, int]) -> None:
     face = two_of_four()
@@ -396,6 +459,122 @@ async def test_nothing_else_approves_the_marked_calls(keys: tuple[str, ...]) -> 
             await until(pilot, lambda: not screen.decision.holding)
         face.clock.advance(1.0)
         await until(pilot, lambda: not screen.decision.holding)
+        assert face.link.sent(DecideCall) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"risk": "destructive"},
+        {"held": True},
+        {"news": "new"},
+        {"edited": True},
+        {"restored": True},
+        {"differs": True},
+        {"complete": False},
+    ],
+    ids=lambda kind: next(iter(kind)),
+)
+async def test_of_seven_calls_one_is_to_be_decided_by_itself_and_six_are_counted(
+    kind: dict[str, object],
+) -> None:
+    face = Face(ready(), *(approval(f"c{n}") for n in range(6)), approval("alone", **kind))  # type: ignore[arg-type]
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        for _ in range(7):
+            await pilot.press("m", "down")
+        assert pane.queue.marked == {f"c{n}" for n in range(6)}
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(face.app.screen, BatchScreen))
+        screen = face.app.screen
+        assert isinstance(screen, BatchScreen)
+        await until(pilot, lambda: screen.view.count > 0)
+        await pilot.press("end")
+        await until(pilot, lambda: screen.view.end_seen)
+        for typed, counts in (("7", False), ("6", True)):
+            await pilot.press("backspace", typed)
+            await arm(face, pilot, screen.arming) if counts else face.clock.advance(1.0)
+            await pilot.press("A")
+            face.clock.advance(0.1)
+            await until(pilot, lambda: not screen.decision.holding)
+        await until(pilot, lambda: len(face.link.sent(DecideCall)) == 6)
+        assert {verdict.call for verdict in face.link.sent(DecideCall)} == {f"c{n}" for n in range(6)}
+
+
+async def test_every_leaf_of_every_marked_call_can_be_reached_in_the_sheet() -> None:
+    calls = {f"c{n}": {f"key{n}-{i}": f"value{n}-{i} " + "x" * 300 for i in range(9)} for n in range(12)}
+    face = Face(ready(), *(approval(call, arguments) for call, arguments in calls.items()))
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await arrive(face, pilot)
+        for _ in calls:
+            await pilot.press("m", "down")
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(face.app.screen, BatchScreen))
+        screen = face.app.screen
+        assert isinstance(screen, BatchScreen)
+        await until(pilot, lambda: screen.view.count > 0)
+        seen: set[str] = set()
+        words = {word for arguments in calls.values() for pair in arguments.items() for word in pair}
+
+        def look() -> bool:
+            height = screen.view.size.height
+            text = "".join(strip.text.strip() for strip in map(screen.view.render_line, range(height)))
+            for arguments in calls.values():
+                seen.update(
+                    word for pair in arguments.items() for word in pair if word[:12].strip() in text
+                )
+            return screen.view.end_seen
+
+        for _ in range(400):
+            if look():
+                break
+            await pilot.press("pagedown")
+        look()
+        assert words - seen == set()
+
+
+async def test_the_marked_calls_are_rejected_in_one_step_with_the_same_words() -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        for _ in range(4):
+            await pilot.press("m", "down")
+        await pilot.press("F")
+        await until(pilot, lambda: isinstance(face.app.focused, Input))
+        await pilot.press(*"not A", "enter")
+        await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
+        sent = {
+            (each.call, each.digest, each.verdict, each.feedback) for each in face.link.sent(DecideCall)
+        }
+        assert sent == {(call, f"digest-{call}", "reject", "not A") for call in ("c2", "c3")}
+        await until(pilot, lambda: pane.queue.keys == ["c4", "c5"])
+        assert pane.queue.marked == set()
+
+
+async def test_a_marked_call_that_changes_while_the_words_are_typed_is_not_rejected_as_it_is_now() -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        for _ in range(4):
+            await pilot.press("m", "down")
+        await pilot.press("F")
+        await until(pilot, lambda: isinstance(face.app.focused, Input))
+        face.link.emit(approval("c2", {"path": "other"}, digest="digest-other"))
+        face.link.emit(CallChanged(call="c3", state="expired"))
+        await until(pilot, lambda: len(pane.queue) == 3)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(face.link.sent(DecideCall)))
+        assert {(each.call, each.digest) for each in face.link.sent(DecideCall)} == {("c2", "digest-c2")}
+
+
+async def test_one_marked_call_is_neither_approved_nor_rejected_by_the_keys_for_several() -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("m", "F", "M")
+        await pilot.pause()
+        assert not isinstance(face.app.screen, BatchScreen)
+        assert not isinstance(face.app.focused, Input)
         assert face.link.sent(DecideCall) == []
 
 
@@ -533,3 +712,121 @@ async def test_a_rebound_key_approves_and_the_old_one_no_longer(tmp_path: Path) 
         face.clock.advance(1.0)
         await pilot.press("ctrl+y")
         assert (await decided(face, pilot)).verdict == "approve"
+
+
+@pytest.mark.parametrize(
+    ("risk", "trusted", "chip", "style"),
+    [
+        ("read", False, "CLAIMS: READS ONLY", "$text-2"),
+        ("read", True, "READS", "$done"),
+        ("write", False, "CLAIMS: WRITES", "$waiting"),
+        ("write", True, "WRITES", "$waiting"),
+        ("unknown", False, "UNKNOWN", "$text-2"),
+        ("unknown", True, "UNKNOWN", "$text-2"),
+        ("destructive", False, "DESTROYS", "$fail"),
+        ("destructive", True, "DESTROYS", "$fail"),
+    ],
+)
+async def test_what_an_untrusted_server_claims_is_shown_as_a_claim(
+    risk: Risk, trusted: bool, chip: str, style: str
+) -> None:
+    """A claim to be harmless is never green: only a trusted server can lower the risk."""
+    face = Face(ready(), approval("c2", risk=risk, server_trusted=trusted))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        assert pane.shown is not None
+        drawn = pane.shown.chip()
+        assert drawn.plain == f" {chip} "
+        assert f"on {style}" in str(drawn.spans[0].style)
+        assert f" {chip} " in screen_text(face.app)
+        assert sure_risk(risk, server_trusted=trusted) == engine_sure_risk(risk, trusted=trusted)
+
+
+@pytest.mark.parametrize("way", ["key", "mouse"])
+async def test_reject_and_stop_rejects_exactly_this_call_and_stops_its_turn(way: str) -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        if way == "key":
+            await pilot.press("S")
+        else:
+            spot = next(
+                (x, y)
+                for y in range(pane.card.size.height)
+                for x in range(pane.card.size.width)
+                if pane.card.get_style_at(x + 2, y).meta.get("decide") == "reject_stop"
+            )
+            await pilot.click(pane.card, offset=(spot[0] + 2, spot[1]))
+        sent = await decided(face, pilot)
+        assert (sent.call, sent.digest, sent.verdict, sent.stop) == ("c2", "digest-c2", "reject", True)
+
+
+async def test_what_has_no_turn_to_stop_does_not_offer_it() -> None:
+    face = Face(ready(), approval("c2", turn="", origin="hand"), asked("url"), plans.plan())
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        for _ in range(3):
+            assert pane.shown is not None
+            assert "reject_stop" not in pane.shown.actions
+            await pilot.press("S", "down")
+        await nothing(face, pilot)
+        assert pane.count == 3
+
+
+async def test_a_burst_with_the_key_that_stops_decides_nothing() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("S", "t", "o", "p")
+        await nothing(face, pilot)
+
+
+DEADLINES: dict[str, tuple[AnyEvent, str]] = {
+    "call": (approval("c2", expires=START + 645), "expires at 14:12:45: then it is not sent"),
+    "plan": (plans.plan(expires=START + 640), "expires at 14:12:40: then it is not carried out"),
+    "form": (asked(expires=START + 640), "then the server is told that nobody decided"),
+    "sampling": (asked("sampling", expires=START + 640), "then the server is told that nobody decided"),
+}
+
+
+@pytest.mark.parametrize("kind", DEADLINES)
+async def test_every_kind_of_item_says_in_advance_when_it_ends_and_then_that_it_did(kind: str) -> None:
+    shown, words = DEADLINES[kind]
+    face = Face(ready(), shown)
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        card = " ".join(" ".join(line.plain for line in pane.card._lines).split())
+        assert words in card
+        assert " of " in pane.rows.render_row(pane.rows.keys[0], 60, 1).plain
+        pane.arming.disturb()
+        for _ in range(5):  # a time that runs on the card would never let it stand still
+            face.clock.advance(1.0)
+            await pilot.pause()
+        assert pane.arming.armed or not pane.card._whole
+        ends: dict[str, AnyEvent] = {
+            "call": CallChanged(call="c2", state="expired", decider="timeout"),
+            "plan": PlanDecided(plan="plan-1", turn="t1", verdict="withdrawn", decider="timeout"),
+        }
+        closed = ServerRequestClosed(ask="a1", outcome="cancelled", decider="timeout")
+        face.link.emit(ends.get(kind, closed))
+        await until(pilot, lambda: not pane.queue.keys)
+        assert pane.queue.ended is not None
+        assert pane.queue.ended.how == "expired"
+        if kind != "call":
+            await until(pilot, lambda: "timed out" in screen_text(face.app))
+
+
+async def test_a_row_says_how_long_its_call_may_wait_and_the_chat_how_it_ended() -> None:
+    face = Face(ready(), *(approval(f"c{n}", expires=START + 45 + 600) for n in range(2)))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        assert "0:08 of 10:00" in pane.rows.render_row("c0", 60, 1).plain
+        calls = [proposed(f"c{n}", "files", "edit_file", {}, "write", turn="t1") for n in range(2)]
+        changes = [
+            CallChanged(call="c0", state="expired", decider="timeout"),
+            CallChanged(call="c1", state="rejected", decider="repeat"),
+        ]
+        face.link.emit(*calls, *changes)
+        await until(pilot, lambda: "⊘ timed out" in screen_text(face.app))
+        await until(pilot, lambda: "⊘ rejected, as twice before" in screen_text(face.app))
+        assert not pane.queue.keys

@@ -396,7 +396,7 @@ def test_old_names_of_choices_are_their_titles() -> None:
         ("meals", ["vegan"], ""),
     ],
 )
-def test_limits(name: str, value: object, what: str) -> None:
+async def test_limits(name: str, value: object, what: str) -> None:
     field = FormModel(json.dumps(BOOKING)).field
-    found = limit_problems(field, JsonText(json.dumps({name: value})))
+    found = await limit_problems(field, JsonText(json.dumps({name: value})))
     assert found == ([(f"/{name}", what)] if what else [])

@@ -83,7 +83,7 @@ async def test_questions_stand_among_the_calls_in_order_and_are_counted(size: tu
         pane = pane_of(face)
         assert pane.queue.keys == ["c1", "ask:a1", "c2"]
         assert pane.count == len(face.app.overview.pending) == 3
-        assert len(face.app.main.pane("chat").transcript.fold.waiting) == 3  # type: ignore[attr-defined]
+        assert len(face.app.main.chat.transcript.fold.waiting) == 3
         top = drawn(face.app).split("\n")[0]
         assert ("3 to approve" if size[0] > 100 else " 3 ") in top
         await pilot.press("f5")
@@ -572,7 +572,7 @@ async def test_the_conversation_says_who_asked_what_and_how_it_ended(
         )
         await until(pilot, lambda: said in drawn(face.app))
         assert '└ {"name": "Ada"}' in drawn(face.app)
-        assert not face.app.main.pane("chat").transcript.fold.waiting  # type: ignore[attr-defined]
+        assert not face.app.main.chat.transcript.fold.waiting
 
 
 def running_call() -> list[AnyEvent]:

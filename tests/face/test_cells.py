@@ -8,6 +8,7 @@ from itertools import accumulate, pairwise
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len as cells
 from rich.segment import Segment
 from textual.content import Content
 from textual.strip import Strip
@@ -15,7 +16,7 @@ from textual.style import Style
 from textual.visual import RenderOptions
 from wcwidth import iter_graphemes
 
-from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fit, fitting, graphemes
+from omni_tui.face.cells import MAX_GRAPHEME, breaks, fit, fitting, graphemes
 from omni_tui.face.lines import Span, copied_text
 from omni_tui.face.lines import wrap as transcript_wrap
 from omni_tui.face.widgets.lines_view import fold, wrap, wrap_rows

@@ -18,6 +18,7 @@ from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import CommandFailed, UserMessage
 from tests.bench.transcript import script
 from tests.face.chat_app import ChatApp
+from tests.face.conftest import until
 
 
 def sent(app: ChatApp) -> list[str]:
@@ -285,15 +286,12 @@ async def test_a_paste_whose_mark_is_deleted_is_told_and_comes_back() -> None:
     big = "line\n" * 1_000
     async with app.run_test(size=(80, 24)) as pilot:
         app.composer.prompt.post_message(events.Paste(big))
-        await pilot.pause()
-        assert "1,001 lines" in app.composer.prompt.text
+        await until(pilot, lambda: "1,001 lines" in app.composer.prompt.text)
         await pilot.press("backspace")
-        await pilot.pause()
-        assert "paste 1 is no longer in the message" in hint(app)
+        await until(pilot, lambda: "paste 1 is no longer in the message" in hint(app))
         await pilot.press("ctrl+underscore")
-        await pilot.pause()
-        assert app.chat.draft == big
-        assert "no longer in the message" not in hint(app)
+        await until(pilot, lambda: app.chat.draft == big)
+        await until(pilot, lambda: "no longer in the message" not in hint(app))
 
 
 async def test_markup_is_text() -> None:
@@ -370,7 +368,7 @@ async def test_text_is_inserted_where_the_cursor_stands() -> None:
     app = ChatApp()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(*"ac", "left")
-        app.chat.insert_text("b")
+        app.chat.composer.insert("b")
         await pilot.press("x")
         assert app.chat.draft == "abxc"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from omni_tui.face.form.arguments_form import BATCH, ArgumentsForm, RawBox
-from omni_tui.face.form.checks import engine_check
+from omni_tui.face.form.checks import engine_problems
 from omni_tui.face.form.controls import ChoiceBar
 from omni_tui.face.form.rows import FieldRow, GroupRow
 from omni_tui.protocol import SafeText
@@ -49,7 +50,7 @@ async def shown(
     size: tuple[int, int] = (80, 40),
 ) -> AsyncIterator[tuple[Pilot[None], ArgumentsForm, ToolApp]]:
     port = port or ScriptedPort()
-    form = ArgumentsForm(json.dumps(of), arguments, check=engine_check(port, "files", "tool"))
+    form = ArgumentsForm(json.dumps(of), arguments, check=partial(engine_problems, port, "files", "tool"))
     app = ToolApp(form, port=port)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

@@ -250,7 +250,7 @@ async def test_a_secret_goes_to_the_keyring_and_its_reference_into_the_form() ->
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot, "e", "down")
         await until(pilot, lambda: row(face, "command").value == "x")
-        row(face, "env").enter()
+        row(face, "env").control.focus()
         await pilot.press(*"API_KEY=s3cret", "enter", *"B=1")
         await until(pilot, lambda: "looks like a secret" in text_of(face) and "ctrl+k" in text_of(face))
         await pilot.press("ctrl+k")
@@ -316,7 +316,7 @@ async def test_names_are_completed_after_a_command() -> None:
         await until(pilot, lambda: "/disable tracker" in text_of(face) and "/disable git" in text_of(face))
         await pilot.press(*"tr", "tab")
         await pilot.pause()
-        assert face.app.main.pane("chat").draft == "/disable tracker"  # type: ignore[attr-defined]
+        assert face.app.main.chat.draft == "/disable tracker"
         await pilot.press("enter")
         await until(pilot, lambda: bool(face.link.sent(DisableServer)))
         assert face.link.sent(DisableServer)[0].server == "tracker"
@@ -336,12 +336,20 @@ async def test_an_unknown_server_is_said() -> None:
 async def test_forgetting_takes_it_out_of_the_file_only_if_it_is_there() -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        events = [each for each in scenario.whole() if isinstance(each, ServerChanged)]
+        for each in events:
+            face.link.emit(msgspec.structs.replace(each, digest="as it is shown"))
         await opened(face, pilot, "delete")
         assert isinstance(face.app.screen, ConfirmScreen)
+        for each in events:  # it becomes another one while the person is asked
+            face.link.emit(msgspec.structs.replace(each, digest="another", source="session"))
+        await face.settle(pilot)
         assert "removed from your config file" in face.app.screen._detail
         await pilot.press("y")
         await until(pilot, lambda: bool(face.link.sent(RemoveServer)))
         assert face.link.sent(RemoveServer)[0].save is True
+        assert face.link.sent(RemoveServer)[0].digest == "as it is shown"
 
 
 def test_every_command_has_its_own_name() -> None:

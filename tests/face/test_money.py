@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from omni_tui.face.money import money, short_money
+from omni_tui.face.formats import money, short_money
 from omni_tui.face.overview import Overview
 from omni_tui.face.widgets.status import right_parts
 from omni_tui.protocol import SafeText

@@ -265,7 +265,7 @@ async def test_a_prompt_is_seen_before_it_is_taken_and_never_sent_by_itself(make
         await until(pilot, lambda: "this text comes from docs" in seen(pilot))
         assert json.loads(one.link.sent(GetPrompt)[0].arguments_json) == {"who": "Bob"}
         await pilot.press("enter")
-        chat = one.app.main.pane("chat")
+        chat = one.app.main.chat
         assert isinstance(chat, ChatPane)
         await until(pilot, lambda: chat.draft.startswith('Do {"who"'))
         assert chat.draft.endswith("[@docs › features]\nnow")

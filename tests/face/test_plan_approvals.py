@@ -16,7 +16,7 @@ from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.plan import DecidePlan, EditPlan, PlanDecided, PlanPhase, PlanTask
 from tests.face import plans
-from tests.face.conftest import Face, until
+from tests.face.conftest import Face, arm, until
 from tests.face.scenario import approval, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
@@ -101,7 +101,7 @@ async def test_a_plan_that_does_not_fit_is_approved_only_at_its_end() -> None:
     face = face_of(plans.plan())
     async with face.app.run_test(size=SMALL) as pilot:
         await arrive(face, pilot)
-        assert "more lines: A opens the full view" in card(pane_of(face))
+        await until(pilot, lambda: "more lines: A opens the full view" in card(pane_of(face)))
         await pilot.press("A")
         await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
@@ -115,7 +115,7 @@ async def test_a_plan_that_does_not_fit_is_approved_only_at_its_end() -> None:
         await pilot.press("end")
         await until(pilot, lambda: screen.query_one(LinesView).end_seen)
         await until(pilot, lambda: screen.arming.painted == Painted("plan:plan-1", "digest-plan", True))
-        face.clock.advance(1.0)
+        await arm(face, pilot, screen.arming)
         await pilot.press("A")
         assert (await decided(face, pilot)).verdict == "approve"
 

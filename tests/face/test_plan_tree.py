@@ -259,7 +259,7 @@ async def test_folding_the_plan_folds_all_of_it() -> None:
         assert row(app, "t1 Search")
 
 
-async def test_a_lane_alone_is_a_transcript_of_its_own_and_esc_comes_back() -> None:
+async def test_an_agent_alone_is_a_transcript_of_its_own_and_esc_comes_back() -> None:
     app = ChatApp(plans.running())
     async with app.run_test(size=(108, 40)) as pilot:
         await pilot.pause()
@@ -300,12 +300,12 @@ async def test_a_call_in_a_lane_is_found() -> None:
     app = ChatApp(plans.running())
     async with app.run_test(size=(108, 40)) as pilot:
         await pilot.pause()
-        assert app.chat.focus_call("c4")
+        assert app.chat.transcript.focus_call("c4")
         assert app.view.current is not None
         assert getattr(app.view.current, "call", "") == "c4"
-        assert app.chat.focus_call("c1")
+        assert app.chat.transcript.focus_call("c1")
         assert getattr(app.view.current, "call", "") == "c1"
-        assert app.chat.focus_call("nobody's") is False
+        assert app.chat.transcript.focus_call("nobody's") is False
 
 
 async def test_another_session_leaves_the_lane() -> None:

@@ -13,7 +13,9 @@ from omni_tui.protocol import AnyCommand, AnyEvent, Link, SafeText
 from omni_tui.protocol.commands import Hello, SendMessage, StopRun
 from omni_tui.protocol.events import (
     Answer,
+    CallChanged,
     CommandDone,
+    ModeChanged,
     SessionOpened,
     Steered,
     TurnEnded,
@@ -54,7 +56,7 @@ def queueing(link: FakeLink) -> None:
 
 
 def chat(face: Face) -> ChatPane:
-    pane = face.app.main.pane("chat")
+    pane = face.app.main.chat
     assert isinstance(pane, ChatPane)
     return pane
 
@@ -163,7 +165,7 @@ async def test_a_message_sent_before_the_engine_failed_to_start_comes_back() -> 
     app = OmniApp(connect, clock=FakeClock(scenario.NOW))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
-        pane = app.main.pane("chat")
+        pane = app.main.chat
         assert isinstance(pane, ChatPane)
         await pilot.press(*"my long draft", "enter")
         await until(pilot, lambda: pane.draft == "")
@@ -183,7 +185,7 @@ async def test_a_message_sent_before_the_engine_was_there_is_sent_once_and_answe
     app = OmniApp(connect, clock=FakeClock(scenario.NOW))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
-        pane = app.main.pane("chat")
+        pane = app.main.chat
         assert isinstance(pane, ChatPane)
         await pilot.press(*"hello", "enter")
         await until(pilot, lambda: pane.draft == "")
@@ -193,3 +195,33 @@ async def test_a_message_sent_before_the_engine_was_there_is_sent_once_and_answe
         await until(pilot, lambda: all(worker.is_finished for worker in asking))
         assert [command.text for command in link.sent(SendMessage)] == ["hello"]
         assert pane.draft == ""
+
+
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_a_queued_message_says_in_which_mode_it_will_run(size: tuple[int, int]) -> None:
+    face = Face(*running())
+    async with face.app.run_test(size=size) as pilot:
+        await face.settle(pilot)
+        face.link.emit(UserMessage(turn="t2", text=SafeText("behind"), mode="chat"))
+        face.link.emit(ModeChanged(mode="auto", covers=SafeText("")))
+        face.link.emit(UserMessage(turn="t3", text=SafeText("further"), mode="auto"))
+        await until(pilot, lambda: "to run in auto mode" in screen_text(face.app))
+        assert "to run in chat mode" in screen_text(face.app)
+        face.link.emit(TurnEnded(turn="t1", status="parked"))
+        await until(pilot, lambda: "behind the parked turn, to run in auto" in screen_text(face.app))
+
+
+@pytest.mark.parametrize("size", [(160, 45), (120, 40), (80, 24)])
+async def test_calls_that_wait_under_another_mode_are_counted_on_the_screen(size: tuple[int, int]) -> None:
+    asked = [scenario.approval(f"c{n}", mode=mode) for n, mode in enumerate(("chat", "chat", None))]
+    face = Face(*running(), *asked)
+    async with face.app.run_test(size=size) as pilot:
+        await face.settle(pilot)
+        assert "under chat" not in screen_text(face.app)
+        face.link.emit(ModeChanged(mode="auto", covers=SafeText("")))
+        await until(pilot, lambda: "2 calls wait under chat" in screen_text(face.app))
+        face.link.emit(CallChanged(call="c0", state="rejected"))
+        await until(pilot, lambda: "1 call waits under chat" in screen_text(face.app))
+        face.link.emit(ModeChanged(mode="chat", covers=SafeText("")))
+        await until(pilot, lambda: "under chat" not in screen_text(face.app))
+        assert len(face.app.overview.pending) == 2

@@ -17,16 +17,17 @@ from omni_tui.face.actions import Action
 from omni_tui.face.screens.main import PaneName
 from tests.face import scenario
 from tests.face.conftest import Face, until
-from tests.lengths import some
+from tests.lengths import some, times
 
-PARTS = 4
+PARTS = times(2, 4)
 """The actions are tried in so many tests, each in an app of its own."""
 ALL = actions.all_actions()
-BY_SLASH = some((one for one in ALL if one.slash and one.name != "quit"), 24)
-BY_PALETTE = some((one for one in ALL if one.palette and one.name != "quit"), 16)
-BY_KEY = [
-    one for one in ALL if one.where in ("app", "servers", "tools") and one.keys and one.name != "quit"
-]
+BY_SLASH = some((one for one in ALL if one.slash and one.name != "quit"), 8)
+BY_PALETTE = some((one for one in ALL if one.palette and one.name != "quit"), 8)
+BY_KEY = some(
+    (one for one in ALL if one.where in ("app", "servers", "tools") and one.keys and one.name != "quit"),
+    16,
+)
 
 
 class Seen:
@@ -64,7 +65,7 @@ async def _back(face: Face, pilot: Pilot[None]) -> None:
     while len(face.app.screen_stack) > 1:
         face.app.pop_screen()
     face.app.go("chat")
-    face.app.main.pane("chat").composer.draft = ""  # type: ignore[attr-defined]
+    face.app.main.chat.composer.draft = ""
     await pilot.pause()
 
 
@@ -100,6 +101,7 @@ async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
         ) from None
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_every_slash_command_runs_its_action(part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())
@@ -115,6 +117,7 @@ async def test_every_slash_command_runs_its_action(part: int, watch: Watch) -> N
             await _back(face, pilot)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("words", ["title", "description"])
 async def test_every_row_of_the_palette_runs_its_action(words: str, part: int, watch: Watch) -> None:
@@ -133,6 +136,7 @@ async def test_every_row_of_the_palette_runs_its_action(words: str, part: int, w
             await _back(face, pilot)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_every_key_runs_its_action(part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())

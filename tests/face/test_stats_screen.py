@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from omni_tui.face.screens.stats import StatsScreen
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent, SafeText
-from omni_tui.protocol.call_stats import ClearCache, PoolDepth, ReadStats, StatsRead, ToolExecutions
+from omni_tui.protocol.call_stats import (
+    ClearCache,
+    ModelUse,
+    PoolDepth,
+    ReadStats,
+    StatsRead,
+    ToolExecutions,
+)
 from omni_tui.protocol.commands import AnyCommand
 from omni_tui.protocol.events import CallFinished, CommandDone
 from tests.face.conftest import Face, until
@@ -83,3 +91,27 @@ async def test_it_follows_the_calls_and_empties_the_cache() -> None:
         await until(pilot, lambda: "0 results, used" in "\n".join(rows(face)))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(face.app.screen, StatsScreen))
+
+
+async def test_messages_turns_calls_and_models_are_told_of_the_whole_session() -> None:
+    used = ModelUse(model=SafeText("some/model"), requests=3, input=1200, output=40, cached=0, cost=0.0021)
+    more = ModelUse(
+        model=SafeText(""), requests=1, input=5, output=5, cached=0, cost=0.0, unpriced=1, estimated=True
+    )
+    told = msgspec.structs.replace(
+        stats(ADD),
+        messages=1234,
+        answers=1,
+        turns={"stopped": 1, "done": 4},
+        calls={"succeeded": 3, "uncertain": 1, "rejected": 1},
+        models=(used, more),
+    )
+    face = face_with(told)
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot)
+        shown = [" ".join(line.split()) for line in rows(face)]
+    assert "messages 1,234 of yours, 1 answer" in shown
+    assert "turns 4 done, 1 stopped" in shown
+    assert "calls 3 succeeded, 1 rejected, 1 unknown" in shown
+    assert "models some/model · 3 requests · 1,200 tokens in, 40 out · $0.0021" in shown
+    assert "an unknown model · 1 request · about 5 tokens in, 5 out · price unknown" in shown

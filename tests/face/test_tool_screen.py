@@ -44,7 +44,16 @@ from omni_tui.protocol.events import (
     ToolDetails,
 )
 from omni_tui.security.text import safe, safe_line
-from tests.face.tool_app import HOSTILE, ScriptedPort, ToolApp, assert_safe, refused, settled, until
+from tests.face.tool_app import (
+    HOSTILE,
+    ScriptedPort,
+    ToolApp,
+    assert_safe,
+    in_the_way,
+    refused,
+    settled,
+    until,
+)
 
 SCHEMA = {
     "type": "object",
@@ -219,7 +228,7 @@ def confirming() -> ScriptedPort:
         CommandDone(id="c1")
         if c.confirmed
         else ConfirmNeeded(
-            server="files", tool="list", risk="destructive", why=(SafeText("it is marked so"),)
+            server="files", tool="list", risk="destructive", why=(SafeText("it is marked so"),), digest="q1"
         )
     )
     return port
@@ -236,13 +245,49 @@ async def test_a_destructive_tool_asks_once_more_and_only_a_late_capital_y_sends
         app.clock.advance(0.39)
         await pilot.press("Y")
         await settled(pilot)
+        app.clock.advance(0.05)
+        await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
         app.clock.advance(0.5)
         await pilot.press("Y")
+        await pilot.pause()
+        app.clock.advance(0.05)
         await until(pilot, lambda: len(app.port.of(CallTool)) == 2, "the call")
-        assert app.port.of(CallTool)[-1].confirmed
+        assert (app.port.of(CallTool)[-1].confirmed, app.port.of(CallTool)[-1].digest) == (True, "q1")
         assert app.port.of(CallTool)[-1].arguments_json == ARGUMENTS
         assert not app.screen.query(ConfirmBar)
+
+
+async def test_a_yes_that_came_too_late_is_asked_again_and_says_that_something_changed() -> None:
+    port = port_with(risk="destructive")
+    questions = [
+        ConfirmNeeded(
+            server="files", tool="list", risk="destructive", why=(SafeText(f"reason {number}"),),
+            digest=f"q{number}", held=number > 1,
+        )
+        for number in (1, 2)
+    ]  # fmt: skip
+    answers = dict(zip(("", "q1"), questions, strict=True))
+    port.answers[CallTool] = lambda c: answers.get(c.digest) or CommandDone(id="c1")
+    async with shown(port) as (pilot, _, app):
+        await pilot.press("f9")
+        for number in (1, 2):
+
+            def asked(number: int = number) -> bool:
+                return f"reason {number}" in app.seen()
+
+            def answered(number: int = number) -> bool:
+                return len(app.port.of(CallTool)) > number
+
+            await until(pilot, asked, "the question")
+            assert ("Ctrl+T shows the change" in app.seen()) == (number == 2)
+            app.clock.advance(0.6)
+            await pilot.press("Y")
+            await pilot.pause()
+            app.clock.advance(0.05)
+            await until(pilot, answered, "the answer")
+        assert [c.digest for c in app.port.of(CallTool)] == ["", "q1", "q2"]
+        await until(pilot, lambda: not app.screen.query(ConfirmBar), "no question")
 
 
 async def test_the_question_says_of_a_tool_that_reads_that_it_reads() -> None:
@@ -272,6 +317,8 @@ async def test_a_question_that_is_to_be_seen_again_is_looked_at_first(what: str)
             app.stillness.disturb()
         app.clock.advance(0.1)
         await pilot.press("Y")
+        await pilot.pause()
+        app.clock.advance(0.05)
         await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
 
@@ -286,6 +333,8 @@ async def test_a_burst_or_a_paste_confirms_nothing() -> None:
         bar.post_message(events.Paste("YYY"))
         for key in "YYY":
             bar.post_message(events.Key(key, key))
+        await pilot.pause()
+        app.clock.advance(0.05)
         await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
 
@@ -550,7 +599,7 @@ async def test_hostile_results_are_shown_safely() -> None:
 async def test_a_part_is_saved_and_a_file_in_the_way_is_replaced_only_on_purpose() -> None:
     port = port_with()
     port.answers[SaveResult] = lambda c: (
-        FileSaved(path=c.path, size=5) if c.overwrite else refused(f"{c.path} exists already")
+        FileSaved(path=c.path, size=5) if c.overwrite else in_the_way(c.path)
     )
     async with shown(port) as (pilot, screen, app):
         await run(pilot, screen, text_part("hello"))
@@ -575,7 +624,7 @@ async def test_a_part_is_saved_and_a_file_in_the_way_is_replaced_only_on_purpose
 
 async def test_another_path_is_not_replaced_unasked() -> None:
     port = port_with()
-    port.answers[SaveResult] = lambda c: refused(f"{c.path} exists already")
+    port.answers[SaveResult] = lambda c: in_the_way(c.path)
     async with shown(port) as (pilot, screen, app):
         await run(pilot, screen, text_part("hello"))
         screen.query_one(ResultView).focus_view()
@@ -664,6 +713,21 @@ def test_the_history_keeps_the_last_calls_of_each_tool() -> None:
 
 
 # --- the screen itself
+
+
+@pytest.mark.parametrize(
+    ("risk", "trusted", "words"),
+    [
+        ("read", False, "CLAIMS: READS ONLY"),
+        ("read", True, "reads only"),
+        ("write", False, "CLAIMS: WRITES"),
+        ("unknown", False, "may write"),
+    ],
+)
+async def test_the_title_tells_a_claim_from_what_is_known(risk: str, trusted: bool, words: str) -> None:
+    async with shown(port_with(risk=risk, server_trusted=trusted)) as (_pilot, _screen, app):
+        assert words in app.seen()
+        assert ("CLAIMS" in app.seen()) == words.startswith("CLAIMS")
 
 
 async def test_the_tool_is_described_in_the_servers_words() -> None:

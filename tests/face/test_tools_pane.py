@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Literal
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Tree
 
 from omni_tui.face.panes.tool_index import SHOWN, ToolIndex
-from omni_tui.face.panes.tool_tree import CHUNK, ToolTree
+from omni_tui.face.panes.tool_tree import CHUNK, ToolTree, tool_row_parts
 from omni_tui.face.panes.tools import ToolRows, ToolsPane, fit_names
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
@@ -91,18 +92,43 @@ async def test_tools_stand_under_their_servers_with_what_they_do() -> None:
         lines = [line.strip() for line in app.seen().splitlines()]
         assert lines[0] == "TOOLS 5"
         assert [lines[n] for n in (3, 4, 7, 8)] == ["▾ files", "read_text_file", "▾ git", "git_status"]
-        assert lines[5].split() == ["edit_file", "writes"]
+        assert lines[5].split() == ["edit_file", "writes?"]
         assert lines[6].split() == ["delete_file", "new", "destroys"]
-        assert lines[9].split() == ["git_commit", "changed", "writes"]
+        assert lines[9].split() == ["git_commit", "changed", "writes?"]
         assert pane.count == 5
 
 
 async def test_marks_stand_at_the_right_edge() -> None:
     async with shown(*TWO) as (_, _pane, app):
         ends = {
-            len(line) for line in app.seen().splitlines() if line.rstrip().endswith(("writes", "destroys"))
+            len(line) for line in app.seen().splitlines() if line.rstrip().endswith(("writes?", "destroys"))
         }
         assert len(ends) == 1
+
+
+async def test_no_mark_is_cut_when_the_window_changes_before_the_tree_hears_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A line is kept by the width that it was drawn for, not by the one that the tree was told of last."""
+
+    def not_yet(_tree: ToolTree) -> None: ...
+
+    async with shown(*TWO, size=(40, 30)) as (pilot, pane, app):
+        before = app.seen()
+        monkeypatch.setattr(ToolTree, "on_resize", not_yet)
+        for width, height in ((39, 30), (41, 30), (40, 8), (40, 30), (40, 8), (40, 30)):
+            await pilot.resize_terminal(width, height)
+            pane.query_one(ToolTree).refresh()
+            await pilot.pause()
+            seen = [line.rstrip(" ▁▂▃▄▅▆▇█") for line in app.seen().splitlines()]
+            marks = {"edit_file": "writes?", "delete_file": "destroys", "git_commit": "writes?"}
+            assert any(name in line for line in seen for name in marks)
+            for name, mark in marks.items():
+                assert all(line.endswith(mark) for line in seen if name in line), seen
+        monkeypatch.undo()
+        pane.query_one(ToolTree).on_resize()
+        await pilot.pause()
+        assert app.seen() == before
 
 
 async def test_enter_opens_a_tool() -> None:
@@ -224,7 +250,7 @@ async def test_a_match_always_names_its_server(width: int) -> None:
         ("a_very_long_name_of_a_tool", "demo", 20, ("a_very_long_n…", "demo")),
         ("echo", "a_very_long_name_of_a_server", 20, ("echo", "a_very_long_n…")),
         ("a_very_long_name_of_a_tool", "a_very_long_name_of_a_server", 20, ("a_very_long…", "a_ver…")),
-        ("\u6587\u4ef6\u6587\u4ef6\u6587\u4ef6", "demo", 12, ("\u6587\u4ef6 …", "demo")),
+        ("\u6587\u4ef6\u6587\u4ef6\u6587\u4ef6", "demo", 12, ("\u6587\u4ef6…", "demo")),
     ],
 )
 def test_of_neither_name_nothing_is_left(
@@ -419,3 +445,18 @@ async def test_lines_that_move_are_drawn_where_they_are_now() -> None:
         pane.apply(listed("files", FILES, 3))
         await until(pilot, lambda: "edit_file" in app.seen(), "the tools again")
         assert app.seen().splitlines()[7].strip() == "▾ git"
+
+
+_RISKS: tuple[Risk, ...] = ("read", "write", "unknown", "destructive")
+
+
+def test_the_list_says_what_is_only_claimed() -> None:
+    """A trusted server's word stands; that a tool only reads is said in neither case."""
+    marks = {
+        (risk, trusted): tool_row_parts(
+            msgspec.structs.replace(tool("s", "t", risk=risk), server_trusted=trusted), 60
+        )[1]
+        for risk in _RISKS
+        for trusted in (False, True)
+    }
+    assert [mark for mark in marks.values() if mark] == ["writes?", "writes", "destroys", "destroys"]

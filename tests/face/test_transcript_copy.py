@@ -125,7 +125,7 @@ async def test_keys_copy_what_they_say(key: str, text: str, what: str) -> None:
     app = ChatApp(page.answered())
     async with app.run_test(size=(100, 40)) as pilot:
         await pilot.pause()
-        app.chat.focus_call("c4")
+        app.chat.transcript.focus_call("c4")
         await pilot.press(key)
         assert app.copied == [(text, what)]
 
@@ -136,7 +136,7 @@ async def test_y_copies_the_item_with_the_cursor() -> None:
         await pilot.pause()
         app.view.focus()
         await pilot.press("home", "y", "end", "y")
-        app.chat.focus_call("c1")
+        app.chat.transcript.focus_call("c1")
         await pilot.press("y")
         assert [what for _, what in app.copied] == ["your message", "the answer", "the call"]
         assert app.copied[0][0].startswith("Which notes")
@@ -164,7 +164,7 @@ async def test_a_cut_result_says_so_when_copied() -> None:
     app = ChatApp(events)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        app.chat.focus_call("c")
+        app.chat.transcript.focus_call("c")
         await pilot.press("r")
         assert app.copied == [("x", "the beginning of the result (Enter opens all 9.0 MB)")]
 

@@ -32,6 +32,7 @@ from omni_tui.protocol.events import (
     TurnStatus,
     UserMessage,
 )
+from omni_tui.protocol.rules import RuleAdded, RuleRevoked
 from tests.face import page, scenario
 from tests.face.scenario import NOW, approval, proposed
 
@@ -146,7 +147,7 @@ def test_a_retry_counts_down_hides_the_half_answer_and_goes_when_it_worked() -> 
         ("rejected", "⊘ rejected"),
         ("denied", "⊘ denied by policy"),
         ("withheld", "⊘ withheld"),
-        ("expired", "⊘ expired"),
+        ("expired", "⊘ timed out"),
         ("cancelled", "⊘ cancelled"),
         ("uncertain", "? outcome unknown"),
     ],
@@ -301,6 +302,20 @@ def test_mode_and_model_are_told_when_they_change_only() -> None:
     assert not folded(opened, *same).items
     fold = folded(opened, ModeChanged(mode="auto", covers=SafeText("allows read tools")))
     assert page_of(fold) == ["· mode: auto · allows read tools"]
+
+
+def test_a_rule_is_one_line_when_it_begins_and_ends_to_count() -> None:
+    sentence = SafeText("Allows add of demo.")
+    fold = folded(
+        RuleAdded(id="sums", scope="session", sentence=sentence, rule_toml="[[policy.rule]]", call="c"),
+        RuleAdded(id="all\u202e", scope="user", sentence=sentence, rule_toml="[[policy.rule]]"),
+        RuleRevoked(id="sums", scope="session"),
+    )
+    assert [line for line in page_of(fold, width=100) if line] == [
+        "· rule sums counts in this session · Allows add of demo.",
+        "· rule all<U+202E> counts from now on · Allows add of demo.",
+        "· rule sums is revoked",
+    ]
 
 
 def test_what_runs_is_known() -> None:

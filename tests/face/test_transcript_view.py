@@ -82,6 +82,28 @@ async def test_it_follows_the_end_until_the_person_scrolls_away() -> None:
         assert app.view.unread == 0
 
 
+async def test_what_leaves_the_end_has_left_it_before_the_next_event() -> None:
+    app = ChatApp(script(100))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        view = app.view
+        assert view.following
+        view.put_cursor(0)
+        assert (view.following, view.scroll_y) == (False, 0)
+        view.apply(answer("unseen"))
+        view.flush()
+        assert view.unread == 1
+        await pilot.pause()
+        assert (view.following, view.scroll_y, view.unread) == (False, 0, 1)
+        view.action_scroll_down()
+        view.action_scroll_down()  # in the same step: each key counts
+        assert view.scroll_y == 2
+        view.put_cursor(len(view.items) - 1)
+        assert view.following
+        assert view.scroll_y == view.max_scroll_y
+        assert view.unread == 0
+
+
 async def test_scrolling_back_to_the_end_follows_again() -> None:
     app = ChatApp(script(50))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -300,12 +322,12 @@ async def test_the_cursor_walks_over_items_and_reads_on_in_tall_ones() -> None:
 async def test_a_jump_to_a_call_shows_it_and_takes_the_keys() -> None:
     app = ChatApp([*scenario.conversation(), *script(400)])
     async with app.run_test(size=(80, 24)) as pilot:
-        assert app.chat.focus_call("c1")  # the page is not laid out yet
+        assert app.chat.transcript.focus_call("c1")  # the page is not laid out yet
         await pilot.pause()
         assert any("search_files" in row for row in app.rows())
         assert app.focused is app.view
         assert isinstance(app.view.current, CallItem)
-        assert not app.chat.focus_call("nobody")
+        assert not app.chat.transcript.focus_call("nobody")
 
 
 async def test_seconds_of_a_running_call_go_on() -> None:
@@ -391,9 +413,9 @@ async def test_a_result_of_many_rows_opens_the_reader_too() -> None:
     ])  # fmt: skip
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        app.chat.focus_call("c")
+        app.chat.transcript.focus_call("c")
         await pilot.press("enter")
-        assert whole(app)[-1] == "    … 300 more rows · enter opens the full result"
+        assert whole(app)[-1] == "    … 2,400 more characters · enter opens the full result"
         await pilot.press("enter")
         await pilot.pause()
         assert type(app.screen).__name__ == "ReaderScreen"

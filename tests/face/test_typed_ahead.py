@@ -88,12 +88,12 @@ async def test_a_form_that_is_closed_before_it_is_there_leaves_nothing_behind() 
     later = Later(face, DescribeTool)
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot, later)
-        draft = face.app.main.pane("chat").draft  # type: ignore[attr-defined]
+        draft = face.app.main.chat.draft
         at_once(face, *"AAR", "escape")
         await until(pilot, lambda: face.app.screen is face.app.main)
         later.answer(details())
         await face.settle(pilot)
-        assert face.app.main.pane("chat").draft == draft  # type: ignore[attr-defined]
+        assert face.app.main.chat.draft == draft
         assert not face.link.sent(DecideCall)
         assert not face.link.sent(SendMessage)
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from omni_tui.face.clock import Stillness
+from omni_tui.face.keys import key_of
 from omni_tui.face.messages import CopyText, OpenTool
 from omni_tui.face.overview import Overview
 from omni_tui.face.port import CommandError
@@ -53,6 +54,11 @@ def refused(what: str, why: str = "", todo: str = "") -> CommandError:
     return CommandError(CommandFailed(what=SafeText(what), why=SafeText(why), todo=SafeText(todo)))
 
 
+def in_the_way(path: str) -> CommandError:
+    """Return the engine's answer if a file of that name exists."""
+    return CommandError(CommandFailed(what=SafeText(f"{path} exists already"), exists=True))
+
+
 class ToolApp(App[None]):
     """Shows one widget in the default theme."""
 
@@ -73,6 +79,12 @@ class ToolApp(App[None]):
         for theme in load_themes([built_in_dir()])[0]:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
+
+    def input_since(self, stamp: float) -> bool:
+        return True
+
+    def key(self, action: str, *, spelled: bool = False) -> str:
+        return key_of(action, self.keymap, spelled=spelled)
 
     def compose(self) -> ComposeResult:
         yield from self._widgets

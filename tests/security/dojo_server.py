@@ -4,6 +4,9 @@ A program of its own, so that nothing of the benchmark is imported by whoever te
 
     dojo_server.py FOLDER cases             every injection, where it is read, and the calls that obey it
     dojo_server.py FOLDER judge             which goals are reached by the calls of the cases on stdin
+    dojo_server.py FOLDER tasks             every task of the benchmark's user, and the calls that solve it
+    dojo_server.py FOLDER solved            which of them are solved by the calls of the tasks on stdin
+    dojo_server.py FOLDER people            the addresses that the user deals with
     dojo_server.py FOLDER serve SUITE STATE HINTS    an MCP server over stdio
 
 FOLDER is where `agentdojo` is installed. A server takes the case it plays from `STATE/case.json` and writes
@@ -108,6 +111,41 @@ class Benchmark:
                         "reading": reading,
                         "calls": calls,
                     }
+
+    def tasks(self) -> Iterator[dict[str, Any]]:
+        """Yield every task of the user with the benchmark's own solution."""
+        for name, suite in self.suites.items():
+            for task, asked in suite.user_tasks.items():
+                calls = asked.ground_truth(asked.init_environment(self.environment(name)))
+                yield {
+                    "suite": name,
+                    "task": task,
+                    "prompt": asked.PROMPT,
+                    "calls": [(call.function, _plain(dict(call.args))) for call in calls],
+                }
+
+    def solved(self, case: dict[str, Any]) -> bool:
+        """Return whether the calls of a case solve its task, in the benchmark's judgement."""
+        name, suite = case["suite"], self.suites[case["suite"]]
+        task = suite.user_tasks[case["task"]]
+        before, after = (task.init_environment(self.environment(name)) for _ in range(2))
+        for tool, arguments in case["calls"]:
+            self.call(name, after, tool, arguments)
+        traces = [self._function_call(function=tool, args=arguments) for tool, arguments in case["calls"]]
+        words = [{"type": "text", "content": task.GROUND_TRUTH_OUTPUT}]
+        return bool(suite._check_user_task_utility(task, words, before, after, traces))
+
+    def people(self) -> list[str]:
+        """Return who is in the user's address book, whom they meet, write with and share files with."""
+        here = self.environment("workspace")
+        found = {contact.email for contact in here.inbox.contact_list}
+        for event in here.calendar.events.values():
+            found.update(event.participants)
+        for mail in here.inbox.emails.values():
+            found.update([mail.sender, *mail.recipients])
+        for file in here.cloud_drive.files.values():
+            found.update([file.owner, *file.shared_with])
+        return sorted(found)
 
     def _readings(self, name: str) -> dict[str, tuple[str, tuple[str, dict[str, Any]]]]:
         """Return by vector a user task and the call of its solution that brings it, the shortest."""
@@ -284,13 +322,20 @@ class Server:
     def _call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         case = json.loads((self._state / "case.json").read_text())
         if case != self._case:
-            text = self._benchmark.attack(self._suite, case["task"])
-            self._environment = self._benchmark.environment(self._suite, case["vector"], text)
+            self._environment = self._made_for(case)
             self._case = case
         with (self._state / "executed.jsonl").open("a") as log:
             log.write(json.dumps({"number": case["number"], "call": [tool, arguments]}) + "\n")
         text, failed = self._benchmark.call(self._suite, self._environment, tool, arguments)
         return {"content": [{"type": "text", "text": text}], "isError": failed}
+
+    def _made_for(self, case: dict[str, Any]) -> Any:
+        """Return a fresh environment: with the case's injection, or as a task of the user needs it."""
+        if "vector" in case:
+            text = self._benchmark.attack(self._suite, case["task"])
+            return self._benchmark.environment(self._suite, case["vector"], text)
+        task = self._benchmark.suites[self._suite].user_tasks[case["task"]]
+        return task.init_environment(self._benchmark.environment(self._suite))
 
     def serve(self) -> None:
         """Answer until the input ends."""
@@ -309,6 +354,12 @@ def main(folder: str, verb: str, *more: str) -> None:
     benchmark = Benchmark(folder)
     if verb == "cases":
         out.write(json.dumps(list(benchmark.cases())))
+    elif verb == "tasks":
+        out.write(json.dumps(list(benchmark.tasks())))
+    elif verb == "solved":
+        out.write(json.dumps([benchmark.solved(case) for case in json.load(sys.stdin)]))
+    elif verb == "people":
+        out.write(json.dumps(benchmark.people()))
     elif verb == "judge":
         out.write(json.dumps([benchmark.judge(case) for case in json.load(sys.stdin)]))
     else:

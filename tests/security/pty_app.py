@@ -50,6 +50,7 @@ class PtyApp:
         self.columns, self.rows = size
         self.tape = bytearray()
         self._screen = pyte.Screen(self.columns, self.rows)
+        self._lines = [""] * self.rows
         self._stream = pyte.ByteStream(self._screen)
         self._fd, terminal = os.openpty()
         self._terminal = os.ttyname(terminal)
@@ -75,11 +76,15 @@ class PtyApp:
     @property
     def text(self) -> str:
         """The screen, a line each row."""
-        return "\n".join(line.rstrip() for line in self._screen.display)
+        for row in self._screen.dirty:  # a test looks often, and all lines cost as much as a picture
+            line = self._screen.buffer[row]
+            self._lines[row] = "".join(line[column].data for column in range(self.columns)).rstrip()
+        self._screen.dirty.clear()
+        return "\n".join(self._lines)
 
     def where(self, words: str) -> tuple[int, int]:
         """Return row and column (from 0) of words on the screen. Raises `AssertionError`."""
-        for row, line in enumerate(self._screen.display):
+        for row, line in enumerate(self.text.splitlines()):
             column = line.find(words)
             if column >= 0:
                 return row, column
@@ -93,13 +98,28 @@ class PtyApp:
         The next key comes only after the app has read the one before, however busy the machine is.
         """
         for key in keys:
-            self._write(key.encode())
-            end = time.monotonic() + PATIENCE_S
-            while self._unread() and time.monotonic() < end:
-                self.pump(0.005)
+            self.send(key)
+            self.read_all()
             end = time.monotonic() + BETWEEN_KEYS_S
             while (left := end - time.monotonic()) > 0:
                 self.pump(left)
+
+    def send(self, keys: str) -> None:
+        """Send keys without waiting: the app may be stopped, or busy."""
+        self._write(keys.encode())
+
+    def read_all(self) -> None:
+        """Wait until the app has read its keys, however busy the machine is."""
+        end = time.monotonic() + PATIENCE_S
+        while self._unread() and time.monotonic() < end:
+            self.pump(0.005)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size."""
+        self.columns, self.rows = columns, rows
+        self._screen.resize(rows, columns)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
 
     def click(self, row: int, column: int) -> None:
         """Press and release the left button on a cell (from 0)."""

@@ -6,10 +6,12 @@ shares nothing with the code under test, nor with `pyte`, which forgives.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_PLAIN = re.compile("[^\x00-\x1f\x7f-\x9f\udc80-\udcff]*")
 _STRINGS = {"P": "DCS", "X": "SOS", "]": "OSC", "^": "PM", "_": "APC"}
 
 
@@ -36,19 +38,14 @@ def read(tape: bytes) -> Iterator[Control | Text]:
     """Yield what is on the tape, in order. Bytes that are no UTF-8 are controls of the kind `BAD`."""
     text = tape.decode("utf-8", "surrogateescape")
     at = 0
-    plain = 0
     while at < len(text):
-        one = text[at]
-        if one >= " " and not "\x7f" <= one <= "\x9f" and not "\udc80" <= one <= "\udcff":
-            at += 1
-            continue
-        if at > plain:
-            yield Text(text[plain:at])
-        control, at = _control(text, at)
-        plain = at
-        yield control
-    if at > plain:
-        yield Text(text[plain:at])
+        plain = _PLAIN.match(text, at)
+        assert plain is not None
+        if plain.end() > at:
+            yield Text(plain.group())
+        if (at := plain.end()) < len(text):
+            control, at = _control(text, at)
+            yield control
 
 
 def _control(text: str, at: int) -> tuple[Control, int]:

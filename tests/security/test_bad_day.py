@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import LONG
 from tests.security.pty_app import CTRL_U, ENTER, ESC, F2, F3, F4, F9, NARROW, WIDE, PtyApp, app, started
 from tests.security.tour import PASSPHRASE, assert_clean
 
@@ -77,7 +78,11 @@ def keys_work(face: PtyApp, word: str) -> None:
     face.until(COMPOSER)
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["160x45", "80x24"])
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not LONG, reason="a short run tries the faults without a screen: test_servers_failures.py"
+)
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=str)
 def test_bad_servers_cost_their_own_rows_only(
     size: tuple[int, int], allowed: frozenset[tuple[str, str]], tmp_path: Path
 ) -> None:

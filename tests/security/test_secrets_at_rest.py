@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.faults.web import serving
+from tests.lengths import some
 
 SERVER = Path(__file__).with_name("canary_server.py")
 SECRETS = {
@@ -157,8 +159,7 @@ async def session(options: LaunchOptions) -> None:
         await face.until(lambda seen: any(isinstance(x, e.ApprovalRequested) for x in seen))
 
 
-@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
-@pytest.mark.parametrize("killed", [False, True], ids=["left", "killed"])
+@pytest.mark.parametrize(("killed", "debug"), some(product([False, True], [False, True]), 2))
 async def test_no_file_of_ours_holds_a_canary(
     debug: bool, killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

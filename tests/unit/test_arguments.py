@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.tools import BadArguments, canonical, parse_arguments
+from omni_tui.tools.call_arguments import BadArguments, canonical, parse_arguments
 
 HOSTILE = [
     "[1]",

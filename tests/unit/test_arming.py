@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 
 from omni_tui.face.approval.arming import BURST_S, QUIET_S, REPEAT_S, Arming, Painted
+from omni_tui.face.approval.held_decision import HeldDecision
 
 SHOWN = Painted("c1", "d1", whole=True)
 
@@ -99,9 +101,9 @@ def test_a_held_key_repeats(arming: Arming, clock: Clock) -> None:
 def test_another_key_after_the_press_makes_it_no_longer_stand(arming: Arming, clock: Clock) -> None:
     press = arming.press("A", clock.now)
     assert arming.stands(press)
-    assert not arming.due(press)
+    assert arming.left(press) > 0
     clock.now += BURST_S
-    assert arming.due(press)
+    assert arming.left(press) == 0
     arming.press("b", clock.now)
     assert not arming.stands(press)
 
@@ -117,3 +119,92 @@ def test_the_second_key_of_one_read_decides_nothing(arming: Arming, clock: Clock
     assert not first.doubt
     arming.press("x", came)
     assert not arming.stands(first)
+
+
+# --- a decision that waits for a burst to show itself ---------------------------------------------
+
+
+class Later:
+    """Timers that go off when the clock is moved to their time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, seconds: float, call: Callable[[], None]) -> None:
+        self.timers.append((self._clock.now + seconds, call))
+
+    def go(self) -> float:
+        """Let the next timer go off; return how long that took."""
+        at, call = self.timers.pop(0)
+        took = at - self._clock.now
+        self._clock.now = at
+        call()
+        return took
+
+
+@dataclass
+class Held:
+    """A pressed key whose decision is held. `came` is the time of the last input of the terminal."""
+
+    arming: Arming
+    clock: Clock
+    came: float = 0.0
+    decided: int = 0
+
+    def __post_init__(self) -> None:
+        self.later = Later(self.clock)
+        self.decision = HeldDecision(self.arming, self.later, lambda stamp: self.came > stamp)
+        self.key("A")
+        self.decision.hold(self._decide)
+
+    def _decide(self) -> None:
+        self.decided += 1
+
+    def key(self, key: str) -> None:
+        self.came = self.clock.now
+        self.decision.key(key, self.came)
+
+
+def test_a_key_of_a_quiet_terminal_decides_as_soon_as_no_burst_can_come(
+    arming: Arming, clock: Clock
+) -> None:
+    held = Held(arming, clock)
+    assert held.later.go() == pytest.approx(BURST_S)
+    assert held.decided == 1
+    assert not held.later.timers
+
+
+def test_a_timer_that_is_early_waits_for_what_is_left(arming: Arming, clock: Clock) -> None:
+    held = Held(arming, clock)
+    ((at, call),) = held.later.timers
+    held.later.timers = [(at - 0.01, call)]
+    held.later.go()
+    assert held.decided == 0
+    assert held.later.go() == pytest.approx(0.01)
+    assert held.decided == 1
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["a key", "no key"])
+def test_input_that_no_pane_has_got_yet_has_time_to_arrive(
+    arrives: bool, arming: Arming, clock: Clock
+) -> None:
+    """A key that was read in the last instant drops the decision; a report of the mouse does not."""
+    held = Held(arming, clock)
+    held.came = clock.now + BURST_S / 2
+    held.later.go()
+    assert held.decided == 0
+    assert held.decision.holding
+    if arrives:
+        held.key("x")
+    assert held.later.go() > 0
+    assert held.decided == (0 if arrives else 1)
+    assert not held.later.timers
+
+
+def test_input_without_end_does_not_hold_a_decision_up_for_ever(arming: Arming, clock: Clock) -> None:
+    held = Held(arming, clock)
+    held.came = float("inf")
+    held.later.go()
+    held.later.go()
+    assert held.decided == 1

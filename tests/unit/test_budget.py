@@ -101,9 +101,10 @@ def test_a_price_that_is_not_known_cannot_be_held() -> None:
 
 
 def test_what_was_used_before_a_restart_counts_for_the_session_but_not_again_for_the_day() -> None:
-    one = budget(session_tokens=100)
-    one.remember("t", Usage(input=90, estimated=True))
-    assert one.today().tokens == 0
+    today = Today()
+    one = Budget(BudgetLimits(session_tokens=100), today)
+    one.restore(UsageTotal(90, estimated=True), {})
+    assert today.today().tokens == 0
     with pytest.raises(BudgetExceeded, match="about 90 of 100"):
         one.hold("t2", "m", Forecast(11, 0))
 

@@ -9,7 +9,9 @@ import pytest
 from omni_tui.config.sections import ToolsSection
 from omni_tui.memory import CallRow
 from omni_tui.servers.base import ToolDefinition
-from omni_tui.tools import ResultCache, Tool, ToolRules
+from omni_tui.tools.catalogue import Tool
+from omni_tui.tools.result_cache import ResultCache
+from omni_tui.tools.tool_settings import ToolSettings
 
 
 class Clock:
@@ -43,9 +45,9 @@ class Bench:
     ) -> None:
         self.tools = {name: tool(name) for name in ("read", "read2", "write", "slow")}
         self.clock = Clock()
-        rules = ToolRules(ToolsSection.model_validate(section))
+        settings = ToolSettings(ToolsSection.model_validate(section))
         self.cache = ResultCache(
-            rules,
+            settings,
             lambda _server, name: self.tools.get(name),
             lambda _server: allowed,
             clock=self.clock,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, SealBroken, Sealer, Transaction, call_table
-from omni_tui.memory.sqlite import _SCHEMA
+from omni_tui.memory.sqlite import SCHEMA
 from omni_tui.protocol.events import CallState
 from omni_tui.protocol.values import CallOrigin
 from tests.lengths import examples
@@ -43,7 +43,7 @@ ROW = CallRow(
 
 def fresh() -> tuple[sqlite3.Connection, Transaction]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(_SCHEMA)
+    connection.executescript(SCHEMA)
     return connection, Transaction(connection, Sealer(bytes(32)), "session")
 
 
@@ -160,7 +160,7 @@ def test_every_move_is_allowed_or_refused_as_the_table_says(
     tx: Transaction, before: CallState, to: CallState
 ) -> None:
     put(tx, before)
-    allowed = to in call_table.MOVES.get(before, ())
+    allowed = to in call_table.MOVES.get(before, ()) and (before, to) != ("approved", "uncertain")
     try:
         call_table.move(tx, "c1", to, expect=STATES, attempt=2)
     except CallMoved:
@@ -170,6 +170,12 @@ def test_every_move_is_allowed_or_refused_as_the_table_says(
         assert allowed
         assert to != "dispatching"
         assert tx.execute("SELECT state FROM calls").fetchone() == (to,)
+
+
+def test_only_a_call_that_was_tried_before_is_uncertain_without_being_sent_again(tx: Transaction) -> None:
+    put(tx, "dispatching")
+    call_table.move(tx, "c1", "approved", expect=("dispatching",), attempt=2)
+    call_table.move(tx, "c1", "uncertain", expect=("approved",))
 
 
 def test_what_is_final_stays_and_nothing_sent_waits_again() -> None:
@@ -245,6 +251,21 @@ def test_arguments_and_results_do_not_stand_in_the_clear(tx: Transaction) -> Non
     assert "canary" not in stored
 
 
+def test_results_are_listed_newest_first_with_the_call_they_answer(tx: Transaction) -> None:
+    for call, size in (("c1", 10), ("c2", 3_000_000), ("c3", 0)):
+        put(tx, "succeeded", call)
+        call_table.put_result(tx, call, 1, bytes(size))
+    call_table.put_result(tx, "c1", 2, bytes(20))
+    listed = call_table.kept_results(tx)
+    assert [(each.call, each.attempt, each.size) for each in listed] == [
+        ("c3", 1, 0),
+        ("c2", 1, 3_000_000),
+        ("c1", 2, 20),
+        ("c1", 1, 10),
+    ]
+    assert {(each.server, each.made_by) for each in listed} == {(ROW.server, ROW.made_by)}
+
+
 def test_each_attempt_has_one_result(tx: Transaction) -> None:
     call_table.put_result(tx, "c1", 1, b"")
     big = bytes(5_000_000)
@@ -269,6 +290,18 @@ def test_a_crash_leaves_every_call_where_nothing_runs_twice(tx: Transaction) -> 
     assert changed["call-approved"].nonce == changed["call-approved"].decider == ""
     assert [row.call for row in call_table.open_calls(tx)] == ["call-pending", "call-held", "call-approved"]
     assert call_table.mark_after_crash(tx) == []
+
+
+@pytest.mark.parametrize("damage", ["", "UPDATE calls SET args = zeroblob(60)"])
+def test_a_crash_before_the_next_attempt_forgets_no_attempt_that_was_cut_off(
+    tx: Transaction, damage: str
+) -> None:
+    for call in ("cut", "unsent"):
+        put(tx, "dispatching", call=call)
+        call_table.move(tx, call, "approved", expect=("dispatching",), attempt=2)
+    tx.execute(damage)
+    changed = {row.call: row.state for row in call_table.mark_after_crash(tx, {"cut"})}
+    assert changed == {"cut": "uncertain", "unsent": "failed" if damage else "pending"}
 
 
 def test_damaged_arguments_never_stop_the_others(tx: Transaction) -> None:

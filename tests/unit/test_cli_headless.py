@@ -172,7 +172,7 @@ async def test_what_agents_of_a_plan_say_is_not_the_answer(
     assert out == "the report\n"
     for said in (
         "Plan: so\n  1. first\n     t1 look after t0 (s/add)",
-        "approved by the policy",
+        "approved by policy",
         "▶ [root/p1/t1] look: running",
         "[root/p1/t1] mine",
         "✗ [root/p1/t1] look: failed, attempt 2: no luck",

@@ -27,6 +27,9 @@ COMMANDS = [
     ["sessions", "list"],
     ["sessions", "show", "id"],
     ["sessions", "delete", "id"],
+    ["sessions", "backup"],
+    ["sessions", "backup", "id", "id"],
+    ["sessions", "restore", "id"],
     ["doctor"],
 ]
 
@@ -100,7 +103,7 @@ def test_arguments_of_a_call_may_stand_on_either_side_of_options(words: list[str
         ),
         (["sessions", "show"], "ID"),
         (["config"], "config needs one of: check, path, show"),
-        (["sessions", "--json"], "sessions needs one of: list, show, delete"),
+        (["sessions", "--json"], "sessions needs one of: list, show, search"),
         (["call", "s"], "missing: TOOL\n"),
         (["--json"], "--json needs a command"),
         (["demo", "--json"], "--json needs a command"),
@@ -204,3 +207,17 @@ def test_a_variable_that_is_not_utf8_is_named(
     with pytest.raises(SystemExit):
         parse(["servers"])
     assert f"the environment variable {name} is not UTF-8 text: /home/caf\\xe9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [("--{}",), ("{}",), ("call", "s", "t", "--json", "--{}"), ("run", "--mode", "{}")]
+)
+def test_a_hostile_word_is_shown_and_not_obeyed(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([word.format("\x1b]52;c;QQ==\x07\u202e") for word in words])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert "\u202e" not in said

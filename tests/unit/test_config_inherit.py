@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import fingerprint
+from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.server_environment import (
     EVERY_SERVER,

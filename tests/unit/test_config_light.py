@@ -26,6 +26,14 @@ def test_reads_theme_and_keys(tmp_path: Path) -> None:
     assert read_ui(path) == UiSettings("x", {"quit": "f10", "zoom.pane": "f6,z"})
 
 
+@pytest.mark.parametrize(
+    ("text", "title", "bell"),
+    [("title = false", False, True), ("bell = false", True, False), ('title = 0\nbell = "no"', True, True)],
+)
+def test_reads_how_the_terminal_is_told(tmp_path: Path, text: str, title: bool, bell: bool) -> None:
+    assert read_ui(written(tmp_path, f"[ui]\n{text}\n")) == UiSettings(title=title, bell=bell)
+
+
 def test_takes_the_good_lines_of_a_file_that_is_no_toml(tmp_path: Path) -> None:
     text = (
         '[model\nname = = 3\n[ui] # look\ntheme = "x"\nbroken = \n[keys]\nquit = "f10"\n[agent]\nx = "y"\n'

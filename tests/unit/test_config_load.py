@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.redis_address import RedisAddress
+from omni_tui.policy import rule_digest
 from omni_tui.protocol import LaunchOptions
 
 Load = Callable[..., LoadedConfig]
@@ -118,14 +121,39 @@ def test_debug_and_redis_come_from_the_environment(load: Load) -> None:
     assert (loaded.redis.host, loaded.redis.port, loaded.redis.db) == ("r", 7000, 2)
     assert "pw" in loaded.secrets
     for wrong in ("x", "-1", "70000", "٣"):
-        assert "REDIS_PORT" in told(load(environ={"REDIS_HOST": "r", "REDIS_PORT": wrong}))
+        refused = load(environ={"REDIS_HOST": "r", "REDIS_PORT": wrong})
+        assert refused.redis is None
+        assert "REDIS_PORT" in refused.redis_problem
+        # It concerns Redis alone, also where Redis is asked for.
+        assert (refused.problems, refused.cautious) == ((), False)
+        asked = load('[memory]\nstore = "redis"\n', environ={"REDIS_HOST": "r", "REDIS_PORT": wrong})
+        assert (asked.problems, asked.cautious, asked.config.model) == ((), False, loaded.config.model)
+        assert ["REDIS_PORT" in note.what for note in asked.notes] == [True]
+
+
+def test_a_password_of_redis_is_a_reference_and_a_project_decides_nothing_about_redis(load: Load) -> None:
+    assert "reference" in told(load('[memory.redis]\npassword = "hunter2hunter2"\n'))
+    in_url = told(load('[memory.redis]\nurl = "redis://me:hunter2hunter2@host"\n'))
+    assert "must not hold a password" in in_url
+    assert "hunter2" not in in_url
+    own = '[memory.redis]\nurl = "rediss://me@host/3"\npassword = "${PW}"\n'
+    found = load(own, environ={"PW": "hunter2hunter2"})
+    assert found.redis == RedisAddress("host", 6379, 3, "me", "hunter2hunter2", tls=True)
+    assert "hunter2hunter2" in found.secrets
+    assert "hunter2" not in repr(found.redis) + str(found.redis)
+    missing = load(own)
+    assert (missing.redis, missing.problems, missing.cautious) == (None, (), False)
+    assert "PW is not set" in missing.redis_problem
+    project = load(project='[memory]\nstore = "redis"\n[memory.redis]\nurl = "redis://theirs"\n')
+    assert (project.config.memory.store, project.redis) == ("sqlite", RedisAddress())
+    assert "your sessions are stored" in told(project)
 
 
 def test_the_demo_reads_neither_the_persons_files_nor_their_keys(load: Load) -> None:
     environ = {"LLM_API_KEY": "k", "OMNI_TUI_MODEL": "a/b", "REDIS_HOST": "r"}
     loaded = load('[model]\nname = "a/b"\nwrong = 1\n', environ=environ, options=LaunchOptions(demo=True))
     assert loaded.problems == ()
-    assert (loaded.config.model.name, loaded.model_key, loaded.redis) == ("offline", "", None)
+    assert (loaded.config.model.name, loaded.model_key, loaded.redis) == ("offline", "", RedisAddress())
     (server,) = loaded.servers
     assert (server.name, server.source, server.allowed) == ("demo", "demo", True)
     assert not loaded.first_run
@@ -178,7 +206,7 @@ def test_every_mistake_is_told_at_once_with_its_line_and_what_would_be_right(loa
     assert "did you mean `command`?" in by_line[11]
     assert 'servers."a b".url must begin with https://' in by_line[20]
     assert 'did you mean "allow"?' in by_line[22]
-    assert "this version does not support rules" in by_line[23]
+    assert "`decision` is missing" in by_line[23]
     assert "ui.theme must be text, in quotes, not 3" in by_line[26]
     assert 'must be a number, not "soon"' in by_line[28]
     assert "did you mean `tools`?" in by_line[29]
@@ -340,11 +368,13 @@ command = "m"
 
 
 def test_a_project_file_may_tighten(load: Load) -> None:
-    project = '[policy]\nauto = "deny"\n[agent]\nmode = "chat"\nmax_steps = 3\n[tools]\ncall_timeout = 5\n'
+    project = '[policy]\nauto = "deny"\nexpire_after = 60\n[agent]\nmode = "chat"\nmax_steps = 3\n'
+    project += "[tools]\ncall_timeout = 5\n"
     loaded = load(OWN, project + "[model]\ntemperature = 0.1\nmax_tokens = 50\n")
     assert loaded.problems == ()
     config = loaded.config
     assert (config.policy.auto, config.agent.mode, config.agent.max_steps) == ("deny", "chat", 3)
+    assert config.policy.expire_after == 60
     assert (config.tools.call_timeout, config.model.temperature, config.model.max_tokens) == (5, 0.1, 50)
     assert config.model.name == "a/b"
 
@@ -353,6 +383,7 @@ def test_a_project_file_may_tighten(load: Load) -> None:
     ("project", "key"),
     [
         ('[policy]\nchat = "allow"', "policy.chat"),
+        ("[policy]\nexpire_after = 0", "policy.expire_after"),
         ('[agent]\nmode = "orchestrator"', "agent.mode"),
         ("[agent]\nmax_steps = 10", "agent.max_steps"),
         ('[agent]\nsystem_prompt = "obey"', "agent.system_prompt"),
@@ -498,3 +529,273 @@ def test_a_project_may_not_allow_plans_what_the_person_asks_about(load: Load) ->
     assert "policy.orchestrator" in told(loaded)
     assert loaded.config.policy.of_plans == "ask"
     assert load('[policy]\nauto = "allow"\n', '[policy]\norchestrator = "ask"\n').problems == ()
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def rules_of(loaded: LoadedConfig) -> list[tuple[str, str, str, int]]:
+    """Return the id, scope, file name and line of each rule that counts."""
+    found: list[tuple[str, str, str, int]] = []
+    for rule in loaded.rules:
+        origin = rule.origin
+        found.append((rule.id, origin.scope, Path(origin.file).name, origin.line))
+    return found
+
+
+USER_RULES = """\
+[[policy.rule]]
+id = "no-deletes"
+decision = "deny"
+server = "files"
+tool = "delete_*"
+
+[[policy.rule]]
+id = "read"
+decision = "allow"
+server = "files"
+tool = "read_*"
+"""
+CARD_RULES = '# by the app\n[[policy.rule]]\nid = "card"\ndecision = "allow"\nserver = "git"\n'
+PROJECT_RULES = """\
+[[policy.rule]]
+id = "no-deletes"
+decision = "ask"
+server = "*"
+[[policy.rule]]
+id = "theirs"
+decision = "allow"
+server = "git"
+"""
+
+
+def write_card_rules(tmp_path: Path, text: str = CARD_RULES) -> None:
+    (tmp_path / "user").mkdir(exist_ok=True)
+    (tmp_path / "user" / "rules.toml").write_text(text)
+
+
+def test_rules_of_all_files_with_their_lines(load: Load, tmp_path: Path) -> None:
+    write_card_rules(tmp_path)
+    loaded = load(USER_RULES, PROJECT_RULES)
+    assert loaded.problems == ()
+    assert rules_of(loaded) == [
+        ("no-deletes", "user", "config.toml", 1),
+        ("read", "user", "config.toml", 7),
+        ("card", "user", "rules.toml", 2),
+        ("no-deletes", "project", ".omni-tui.toml", 1),
+    ]
+    assert [rule.origin.made for rule in loaded.rules] == ["file", "file", "card", "file"]
+    assert not loaded.cautious
+
+
+def test_an_allow_rule_of_a_project_counts_only_as_it_was_adopted(load: Load) -> None:
+    loaded = load("", PROJECT_RULES)
+    (proposal,) = loaded.proposals
+    assert (proposal.id, proposal.origin.line) == ("theirs", 5)
+    adopted = {rule_digest(proposal)}
+    assert proposal not in loaded.rules_with(())
+    assert proposal in loaded.rules_with(adopted)
+    changed = load("", PROJECT_RULES.replace('server = "git"', 'server = "git*"'))
+    assert changed.rules_with(adopted) == changed.rules
+    moved = load("", "# moved\n" + PROJECT_RULES)
+    assert len(moved.rules_with(adopted)) == 2
+    wrong = load("[x]\n", PROJECT_RULES)
+    assert wrong.rules_with(adopted) == wrong.rules
+
+
+BAD_RULES = {
+    "decison": ('id = "b"\ndecison = "allow"', 3, "did you mean `decision`?"),
+    "an empty list": ('id = "b"\ndecision = "deny"\ntool = []', 4, "empty list"),
+    "allow everything": ('id = "b"\ndecision = "allow"\nserver = "*"', 4, "any server"),
+    "a wrong condition": (
+        'id = "b"\ndecision = "deny"\n[[policy.rule.args]]\npath = "/a"\nop = "is"',
+        6,
+        "must be",
+    ),
+    "an inline condition": (
+        'id = "b"\ndecision = "deny"\nargs = [{path = "a", op = "present"}]',
+        4,
+        "Pointer",
+    ),
+    "a failing test": (
+        'id = "b"\ndecision = "deny"\ntool = "a"\n[[policy.rule.tests]]\ntool = "b"\nmatch = true',
+        5,
+        "its test 1",
+    ),
+    "a second one": ('id = "read"\ndecision = "deny"', 1, "two rules have the id read"),
+    "a deep value": (
+        'id = "b"\ndecision = "deny"\n[[policy.rule.args]]\npath = "/a"\nop = "eq"\nvalue.'
+        + ".".join("a" * 3_000)
+        + " = 1",
+        7,
+        "deep",
+    ),
+    "no decision": ('id = "b"', 1, "`decision` is missing"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RULES)
+@pytest.mark.parametrize("place", ["user", "card", "project"])
+def test_a_bad_rule_is_told_with_its_line_and_no_allow_rule_counts(
+    load: Load, tmp_path: Path, name: str, place: str
+) -> None:
+    text, line, words = BAD_RULES[name]
+    text = f"[[policy.rule]]\n{text}\n"
+    project = None
+    user = USER_RULES
+    if place == "user":
+        user, line = f"{USER_RULES}{text}", line + USER_RULES.count("\n")
+    elif place == "card":
+        write_card_rules(tmp_path, text)
+    else:
+        project = text if name != "a second one" else f"{text}{text}"
+        line += text.count("\n") if name == "a second one" else 0
+    loaded = load(user, project)
+    (problem,) = loaded.problems
+    file = {"user": "config.toml", "card": "rules.toml", "project": ".omni-tui.toml"}[place]
+    assert problem.where.endswith(f"{file}:{line}")
+    assert words in f"{problem.what} {problem.todo}"
+    assert {rule.decision for rule in loaded.rules} <= {"deny", "ask"}
+    assert "no-deletes" in {rule.id for rule in loaded.rules}
+    assert set(loaded.config.policy.decisions_for("files").values()) == {"ask"}
+    assert loaded.cautious
+
+
+def test_every_mistake_of_a_rule_is_told_at_once(load: Load) -> None:
+    text = (
+        '[[policy.rule]]\nid = "a b"\ndecision = "alow"\nserver = "*"\ntool = []\nmodes = ["x"]\n'
+        'message = 5\nfoo = 1\nargs = [{path = "/a", op = "present"}]\ntests = [{match = 1}]\n'
+    )
+    loaded = load(text)
+    lines = sorted(int(each.where.rpartition(":")[2]) for each in loaded.problems)
+    assert lines == [2, 3, 5, 6, 7, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[policy.rule]\nid = "a"\n', 1),
+        ("[policy]\n\nrule = 5\n", 3),
+        ("[policy]\nrule = [1]\n", 2),
+        ("[policy]\nrules = []\n", 2),
+        ("policy = 5\n", 1),
+    ],
+)
+def test_rules_that_are_no_tables(load: Load, text: str, line: int) -> None:
+    loaded = load(text)
+    (problem,) = loaded.problems
+    assert problem.where.endswith(f"config.toml:{line}")
+    assert (
+        "[[policy.rule]]" in problem.todo or "`rule`" in problem.todo or "must be a table" in problem.what
+    )
+    assert loaded.cautious
+
+
+NO_RULES = ["[[policy.rule]\n", "\udcff", '[policy]\nauto = "allow"\n', "[servers.x]\nurl = 1\n"]
+
+
+@pytest.mark.parametrize("text", NO_RULES)
+def test_a_rules_file_that_is_not_one_means_ask(load: Load, tmp_path: Path, text: str) -> None:
+    write_card_rules(tmp_path, "")
+    (tmp_path / "user" / "rules.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    loaded = load(USER_RULES)
+    assert loaded.problems
+    assert "rules.toml" in loaded.problems[0].where
+    assert rules_of(loaded) == [("no-deletes", "user", "config.toml", 1)]
+    assert loaded.config.policy.auto == "ask"
+
+
+def test_the_demo_has_no_rules(load: Load, tmp_path: Path) -> None:
+    write_card_rules(tmp_path)
+    assert load(USER_RULES, PROJECT_RULES, options=LaunchOptions(demo=True)).rules == ()
+
+
+def test_5000_rules_are_read(load: Load) -> None:
+    text = "".join(
+        f'[[policy.rule]]\nid = "r{number}"\ndecision = "deny"\nserver = "s"\ntool = "t{number}"\n'
+        for number in range(5_000)
+    )
+    loaded = load(text)
+    assert loaded.problems == ()
+    assert rules_of(loaded)[-1] == ("r4999", "user", "config.toml", 24_996)
+
+
+# --- decisions for single servers -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('auto = "ask"', ("ask", "ask", "ask")),
+        ('chat = "allow"', ("allow", "allow", "allow")),
+        ('orchestrator = "deny"', ("ask", "allow", "deny")),
+        ('auto = "deny"\norchestrator = "allow"', ("ask", "deny", "allow")),
+    ],
+)
+def test_decisions_for_one_server(load: Load, text: str, expected: tuple[str, ...]) -> None:
+    policy = load(f"[policy.servers.files]\n{text}\n").config.policy
+    assert tuple(policy.decisions_for("files").values()) == expected
+    assert tuple(policy.decisions_for("other").values()) == ("ask", "allow", "allow")
+
+
+def test_a_servers_decision_for_auto_restricts_the_orchestrator(load: Load) -> None:
+    policy = load('[policy]\norchestrator = "allow"\n[policy.servers.files]\nauto = "ask"\n').config.policy
+    assert policy.decisions_for("files")["orchestrator"] == "ask"
+
+
+@pytest.mark.parametrize(
+    ("user", "project", "server", "mode", "expected", "refused"),
+    [
+        ("", '[policy.servers.x]\nauto = "ask"', "x", "auto", "ask", 0),
+        ("", '[policy.servers.x]\nchat = "allow"', "x", "chat", "ask", 1),
+        ('[policy.servers.x]\nauto = "deny"', '[policy.servers.x]\nauto = "ask"', "x", "auto", "deny", 1),
+        ('[policy.servers.x]\nauto = "ask"', '[policy.servers.x]\nauto = "deny"', "x", "auto", "deny", 0),
+        ('[policy.servers.x]\nauto = "deny"', '[policy.servers.y]\nauto = "ask"', "x", "auto", "deny", 0),
+        ('[policy.servers.x]\nauto = "deny"', '[policy.servers.y]\nauto = "ask"', "y", "auto", "ask", 0),
+        ('[policy.servers.x]\nchat = "allow"', '[policy]\nchat = "ask"', "x", "chat", "ask", 0),
+        ('[policy.servers.x]\nchat = "allow"', '[policy]\nchat = "deny"', "x", "chat", "deny", 0),
+        (
+            '[policy.servers.x]\norchestrator = "allow"',
+            '[policy]\nauto = "deny"',
+            "x",
+            "orchestrator",
+            "deny",
+            0,
+        ),
+        ('[policy]\nauto = "ask"', '[policy.servers.x]\nauto = "allow"', "x", "auto", "ask", 1),
+    ],
+)
+def test_a_project_only_restricts_servers(
+    load: Load,
+    user: str,
+    project: str,
+    server: str,
+    mode: Literal["chat", "auto", "orchestrator"],
+    expected: str,
+    refused: int,
+) -> None:
+    loaded = load(user + "\n", project + "\n")
+    assert len(loaded.problems) == refused
+    assert loaded.config.policy.decisions_for(server)[mode] == expected
+    if refused:
+        assert loaded.problems[0].where.endswith(".omni-tui.toml:2")
+        assert loaded.cautious
+
+
+def test_a_mistake_never_loosens_what_is_set_for_a_server(load: Load) -> None:
+    policy = load('[policy.servers.x]\nauto = "deny"\nchat = "allow"\n[y]\n').config.policy
+    assert tuple(policy.decisions_for("x").values()) == ("ask", "deny", "deny")
+
+
+def test_decisions_for_a_server_that_is_not_there_are_noted(load: Load) -> None:
+    loaded = load('[servers.x]\ncommand = "true"\n[policy.servers.x]\nauto = "ask"\n[policy.servers.y]\n')
+    (note,) = loaded.notes
+    assert "there is no server y" in note.what
+    assert note.where.endswith("config.toml:3")
+    assert loaded.problems == ()
+
+
+def test_an_unknown_key_of_a_server_is_told_with_its_line(load: Load) -> None:
+    loaded = load('[policy.servers.x]\n\nauot = "deny"\n')
+    assert loaded.problems[0].where.endswith("config.toml:3")
+    assert "did you mean `auto`?" in loaded.problems[0].todo

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.agents.system_prompt import system_prompt
-from omni_tui.models import history_from, suggest_all
+from omni_tui.engine.model_history import ModelHistory
+from omni_tui.models import suggest_all
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.message_history import (
     bound,
@@ -134,7 +135,10 @@ def test_the_journal_folds_into_the_history() -> None:
             for m in messages
         ),
     ]
-    assert history_from(events) == messages
+    history = ModelHistory()
+    for event in events:
+        history.take(event)
+    assert history.messages == messages
 
 
 # --- results ----------------------------------------------------------------------------------

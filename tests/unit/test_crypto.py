@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+import zlib
 from pathlib import Path
 
 import keyring
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
 
-from omni_tui.memory import SealBroken, Sealer, UnsafePlace, Vault, VaultRefused, keys
+from omni_tui.memory import SealBroken, Sealer, UnsafePlace, Vault, VaultRefused, crypto, keys
 from omni_tui.memory.crypto import FoundKey
 from omni_tui.memory.private_files import FileLock, private_dir, write_atomic
 
@@ -107,8 +108,9 @@ def test_a_key_of_the_wrong_size_is_refused() -> None:
 
 def test_a_wrapped_key_opens_only_in_its_own_session() -> None:
     vault = Vault(FoundKey("key file", KEY))
-    sealer, wrapped = vault.new_key("key of one")
-    assert vault.unwrap(wrapped, "key of one").unseal(sealer.seal(b"x", "c"), "c") == b"x"
+    wrapped = vault.new_key("key of one")
+    sealed = vault.unwrap(wrapped, "key of one").seal(b"x", "c")
+    assert vault.unwrap(wrapped, "key of one").unseal(sealed, "c") == b"x"
     with pytest.raises(SealBroken):
         vault.unwrap(wrapped, "key of two")
 
@@ -395,3 +397,51 @@ def test_a_lock_whose_file_was_removed_by_its_holder_is_taken_anew(tmp_path: Pat
     second.release()
     assert third.acquire(0)
     third.release()
+
+
+# --- compressed bodies --------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=2_000) | st.integers(0, 5_000).map(lambda size: b"words " * size))
+def test_a_compressed_body_opens_as_what_it_was_and_is_never_longer(data: bytes) -> None:
+    sealer = Sealer(KEY)
+    sealed = sealer.seal_packed(data, "here")
+    assert sealer.unseal(sealed, "here") == data
+    assert len(sealed) <= len(sealer.seal(data, "here"))
+    with pytest.raises(SealBroken):
+        sealer.unseal(sealed, "elsewhere")
+
+
+def test_long_words_take_less_room_and_short_ones_stay_as_they_are() -> None:
+    sealer = Sealer(KEY)
+    assert len(sealer.seal_packed(b"some words " * 1_000, "here")) < 1_000
+    assert sealer.seal_packed(b"short", "here")[:1] == sealer.seal(b"short", "here")[:1]
+
+
+@pytest.mark.parametrize("data", [b"some words " * 1_000, zlib.compress(b"x" * 5_000), os.urandom(2_000)])
+def test_neither_format_passes_for_the_other(data: bytes) -> None:
+    sealer = Sealer(KEY)
+    for sealed in (sealer.seal(data, "here"), sealer.seal_packed(data, "here")):
+        for kind in range(256):
+            if kind != sealed[0]:
+                with pytest.raises(SealBroken):
+                    sealer.unseal(bytes((kind,)) + sealed[1:], "here")
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"", b"no zlib", zlib.compress(b"y" * 100)[:-3], zlib.compress(b"y") + b"more"]
+)
+def test_what_does_not_unpack_is_broken(wrong: bytes) -> None:
+    sealer = Sealer(KEY)
+    sealed = sealer._sealed(crypto._PACKED, wrong, b"here" + crypto._PACKED_CONTEXT)
+    with pytest.raises(SealBroken, match="unpacked"):
+        sealer.unseal(sealed, "here")
+
+
+def test_nothing_unpacks_to_more_than_may_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = Sealer(KEY)
+    sealed = sealer.seal_packed(b"z" * 100_000, "here")
+    monkeypatch.setattr(crypto, "_MOST_UNPACKED", 99_999)
+    with pytest.raises(SealBroken, match="too long"):
+        sealer.unseal(sealed, "here")
+    assert sealer.unseal(sealer.seal_packed(b"z" * 100_000, "here"), "here") == b"z" * 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,24 @@ def test_the_tiny_model_is_bad_only_where_it_is_chosen(
     assert (found.level, tiny.LABEL in found.what) == ("ok", True)
 
 
-def test_redis_is_neither_fine_nor_broken_where_nothing_uses_it(tmp_path: Path) -> None:
-    environ = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}
-    loaded = load_config(LaunchOptions(state_dir=str(tmp_path)), environ)
-    (found,) = _redis(loaded)
+def test_redis_is_looked_for_only_where_the_config_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = LaunchOptions(state_dir=str(tmp_path))
+    assert list(_redis(load_config(options, {}))) == []
+    monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
+    monkeypatch.setenv("REDIS_PORT", "1")
+    (found,) = _redis(load_config(options, os.environ))
     assert found.level == "note"
-    assert "this version does not use Redis" in found.what
-    assert list(_redis(load_config(LaunchOptions(state_dir=str(tmp_path)), {}))) == []
+    assert "REDIS_HOST, REDIS_PORT set" in found.what
+    config = tmp_path / "config.toml"
+    config.write_text('[memory]\nstore = "redis"\n')
+    asked = LaunchOptions(state_dir=str(tmp_path), config=str(config))
+    reached, key = _redis(load_config(asked, os.environ))
+    assert (reached.level, key.level) == ("bad", "bad")
+    assert "redis://127.0.0.1:1/0 cannot be reached" in reached.what
+    assert "sessions key create" in key.todo
+    monkeypatch.setenv("REDIS_PORT", "x")
+    (refused,) = _redis(load_config(asked, os.environ))
+    assert "REDIS_PORT" in refused.what
+    assert not (tmp_path / "vault.json").exists()

@@ -15,7 +15,7 @@ import pytest
 from omni_tui.cli.tool_arguments import read_arguments
 from omni_tui.face.form.exact_json import parse
 from omni_tui.face.form.model import FormModel, Node
-from omni_tui.tools.schema_checker import compile_schema, problems
+from omni_tui.security.schema_checker import compile_schema, problems
 
 SHAPES: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "data" / "schemas_written.json").read_text()

@@ -178,3 +178,7 @@ def test_a_table_and_json(
     assert said["circles of imports"] == {"count": 1, "places": ["2: pkg.a, pkg.b"]}
     with pytest.raises(SystemExit, match="--jsn: not known"):
         house.main(["--jsn"])
+
+
+def test_no_public_class_of_the_package_has_the_name_of_another() -> None:
+    assert house.double_classes(house.sources(house.ROOT)).places == []

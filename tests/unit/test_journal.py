@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import pairwise
@@ -20,8 +22,10 @@ from omni_tui.memory import (
     UnsafePlace,
     Vault,
     new_session_id,
+    writer,
 )
 from omni_tui.memory.crypto import FoundKey
+from omni_tui.memory.sqlite import Database
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, SessionOpened, UserMessage
 from omni_tui.security.text import safe
@@ -83,12 +87,13 @@ async def test_a_full_disk_is_said_and_nothing_is_written_any_more(path: Path) -
     await journal.commit(said("kept"))
     await fill(journal)
     ran: list[str] = []
+    long = said(os.urandom(25_000).hex())
     with pytest.raises(JournalBroken, match=r"the disk is full\. Nothing more is sent to servers"):
-        await journal.commit(said("x" * 50_000), change=lambda tx: ran.append("before the flush"))
+        await journal.commit(long, change=lambda tx: ran.append("before the flush"))
     with pytest.raises(JournalBroken, match="the disk is full"):
         await journal.commit(change=lambda tx: ran.append("after"))
     with pytest.raises(JournalBroken, match="the disk is full"):
-        journal.post(said("small"))
+        await journal.commit(said("small"))
     assert "after" not in ran
     assert journal.broken
     assert texts(await journal.read(0, 10)) == ["kept"]
@@ -224,7 +229,6 @@ async def test_a_failing_change_takes_its_events_back_and_only_its_own(path: Pat
         raise LookupError("no")
 
     async with opened(path, seen.extend) as journal:
-        journal.post(said("posted"))
         outcomes = await asyncio.gather(
             journal.commit(said("first"), change=lambda tx: "answer"),
             journal.commit(said("undone"), said("undone too"), change=fail),
@@ -235,9 +239,9 @@ async def test_a_failing_change_takes_its_events_back_and_only_its_own(path: Pat
         assert isinstance(outcomes[1], LookupError)
         assert outcomes[2] is None
         events = await journal.read(0, 10)
-        assert texts(events) == ["posted", "first", "last"] == texts(seen)
-        assert [event.seq for event in events] == [1, 2, 3]
-        assert journal.head == 3
+        assert texts(events) == ["first", "last"] == texts(seen)
+        assert [event.seq for event in events] == [1, 2]
+        assert journal.head == 2
         assert await journal.run(
             lambda tx: tx.execute("SELECT value FROM meta WHERE name='title'").fetchall()
         ) == [(b"",)]
@@ -266,11 +270,9 @@ async def test_a_listener_that_fails_does_not_cost_the_caller_its_answer(path: P
 async def test_events_are_stamped_in_order_without_gaps(path: Path) -> None:
     seen: list[AnyEvent] = []
     async with opened(path, seen.extend) as journal:
-        for n in range(300):
-            journal.post(said(f"p{n}"))
-            if n % 50 == 0:
-                await journal.commit(said(f"c{n}"))
-        await journal.commit()
+        for n in range(6):
+            await asyncio.gather(*(journal.commit(said(f"p{n} {k}")) for k in range(50)))
+            await journal.commit(said(f"c{n}"))
         events = await journal.read(0, 1000)
     assert [event.seq for event in seen] == list(range(1, 307)) == [event.seq for event in events]
     assert {event.session for event in seen} == {SESSION}
@@ -278,26 +280,9 @@ async def test_events_are_stamped_in_order_without_gaps(path: Path) -> None:
     assert events == seen
 
 
-async def test_what_is_posted_is_written_without_anybody_asking(path: Path) -> None:
-    written = asyncio.Event()
-
-    def listen(events: Sequence[AnyEvent]) -> None:
-        written.set()
-
-    async with opened(path, listen) as journal:
-        journal.post(said("lazy"))
-        await asyncio.wait_for(written.wait(), 60)
-        assert journal.head == 1
-
-
-async def test_posts_share_flushes_and_so_do_commits(path: Path) -> None:
+async def test_commits_share_flushes(path: Path) -> None:
     groups: list[int] = []
     async with opened(path, lambda events: groups.append(len(events))) as journal:
-        for n in range(200):
-            journal.post(said(str(n)))
-        await journal.commit()
-        assert len(groups) <= 2
-        groups.clear()
         await asyncio.gather(*(journal.commit(said(str(n))) for n in range(100)))
         assert sum(groups) == 100
         assert len(groups) <= 10
@@ -318,7 +303,6 @@ async def test_an_event_that_cannot_be_written_down_stops_nothing_else(path: Pat
     async with opened(path) as journal:
         with pytest.raises(UnicodeEncodeError):
             await journal.commit(UserMessage(turn="\ud800", text=safe("x")))
-        journal.post(UserMessage(turn="\ud800", text=safe("x")))
         await journal.commit(said("fine"))
         assert (journal.head, journal.broken) == (1, "")
 
@@ -328,18 +312,18 @@ async def test_only_events_for_the_journal_are_taken(path: Path) -> None:
         delta = AnswerDelta(turn="t", message="m", text=safe("x"))
         with pytest.raises(TypeError, match="AnswerDelta"):
             await journal.commit(delta)
-        with pytest.raises(TypeError, match="AnswerDelta"):
-            journal.post(delta)
 
 
-async def test_reading_sees_what_was_posted_before_only_after_it_is_on_disk(path: Path) -> None:
+async def test_reading_sees_what_was_sent_before_only_after_it_is_on_disk(path: Path) -> None:
     seen: list[AnyEvent] = []
     async with opened(path, seen.extend) as journal:
-        journal.post(said("a"), said("b"))
+        writing = asyncio.create_task(journal.commit(said("a"), said("b")))
+        await asyncio.sleep(0)
         assert texts(await journal.read(0, 10)) == ["a", "b"] == texts(seen)
         assert texts(await journal.read(1, 10)) == ["b"]
         assert texts(await journal.read(0, 1)) == ["a"]
         assert await journal.read(2, 10) == []
+        await writing
 
 
 async def test_run_keeps_what_it_changes_and_undoes_what_fails(path: Path) -> None:
@@ -384,17 +368,15 @@ async def test_how_it_was_closed_is_known(path: Path) -> None:
         assert journal.recovered
 
 
-async def test_closing_writes_what_was_posted_and_ends_it(path: Path) -> None:
+async def test_closing_writes_what_was_sent_and_ends_it(path: Path) -> None:
     journal = await Journal.open(path, SESSION, VAULT, ignore)
-    for n in range(100):
-        journal.post(said(str(n)))
-    await asyncio.gather(journal.close(True), journal.close(True))
+    writing = [asyncio.create_task(journal.commit(said(str(n)))) for n in range(100)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*writing, journal.close(True), journal.close(True))
     await journal.close(False)
     for refused in (lambda: journal.commit(said("x")), lambda: journal.read(0, 1)):
         with pytest.raises(JournalBroken, match="is closed"):
             await refused()
-    with pytest.raises(JournalBroken, match="is closed"):
-        journal.post(said("x"))
     async with opened(path) as again:
         assert len(await again.read(0, 1000)) == 100
 
@@ -412,3 +394,52 @@ async def test_every_commit_is_flushed_before_it_returns(path: Path) -> None:
         "secure_delete": 1,
         "mmap_size": 0,
     }
+
+
+async def test_the_first_commit_after_a_rest_does_not_begin_a_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beginning one takes a flush more, and what comes after a rest is often a decision."""
+    rested = threading.Event()
+    begin = Database.begin_log
+
+    def begun(database: Database) -> None:
+        begin(database)
+        rested.set()
+
+    monkeypatch.setattr(writer, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(Database, "begin_log", begun)
+
+    def log() -> bytes:
+        """The number of the log; see SQLite's "WAL file format"."""
+        with path.with_name(f"{path.name}-wal").open("rb") as file:
+            return file.read(24)[12:24]
+
+    async with opened(path) as journal:
+        first = log()
+        await journal.commit(said("one"))
+        assert await asyncio.to_thread(rested.wait, 60)
+        resting = log()
+        assert resting != first
+        monkeypatch.setattr(writer, "_IDLE_SECONDS", 600.0)
+        await journal.commit(said("two"))
+        assert log() == resting
+
+
+async def test_a_file_from_before_bodies_were_compressed_opens_as_it_is(path: Path) -> None:
+    async with opened(path) as journal:
+        await journal.commit(said("as it was"))
+    raw(path, "UPDATE meta SET value = 3 WHERE name = 'schema'")
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT * FROM events").fetchall()
+    long = "some more words " * 500
+    async with opened(path) as journal:
+        await journal.commit(said(long))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (4,)
+        assert connection.execute("SELECT * FROM events").fetchall()[:1] == before
+        (size,) = connection.execute("SELECT length(body) FROM events WHERE seq = 2").fetchone()
+        assert size < len(long) / 4
+    async with opened(path) as journal:
+        assert texts(await journal.read(0, 10)) == ["as it was", long]
+    assert not list(path.parent.parent.glob("backups/*")), "nothing had to be migrated"

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.config.sections import ToolsSection
-from omni_tui.tools import ConcurrencyLimits, ToolRules, WriteOrder
+from omni_tui.tools.tool_settings import ToolSettings
+from omni_tui.tools.write_order import ConcurrencyLimits, WriteOrder
 
 Calls = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size=12)
 
@@ -52,7 +53,7 @@ async def test_no_more_run_than_the_limits_say() -> None:
     section = ToolsSection.model_validate(
         {"concurrency": 5, "server_concurrency": 3, "limits": {"files/read*": {"concurrency": 2}}}
     )
-    room, running, most = ConcurrencyLimits(ToolRules(section)), [], {"all": 0, "files": 0, "read": 0}
+    room, running, most = ConcurrencyLimits(ToolSettings(section)), [], {"all": 0, "files": 0, "read": 0}
 
     async def one(server: str, tool: str) -> None:
         async with room.of(server, tool):
@@ -73,10 +74,10 @@ def test_of_two_patterns_the_more_exact_counts() -> None:
     section = ToolsSection.model_validate(
         {"limits": {"*/*": {"timeout": 1.0}, "files/*": {"timeout": 2.0}, "files/read": {"timeout": 3.0}}}
     )
-    rules = ToolRules(section)
-    assert [rules.of(*name).timeout for name in (("x", "y"), ("files", "y"), ("files", "read"))] == [
+    settings = ToolSettings(section)
+    assert [settings.of(*name).timeout for name in (("x", "y"), ("files", "y"), ("files", "read"))] == [
         1,
         2,
         3,
     ]
-    assert rules.of("files/read", "x").timeout == 1.0
+    assert settings.of("files/read", "x").timeout == 1.0

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import fingerprint
-from omni_tui.config.server_program import program_of, program_warnings
+from omni_tui.approvals.pins import fingerprint
+from omni_tui.config.launch_warnings import launch_warnings
+from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import ServerSpec
 
 
@@ -96,7 +97,7 @@ def test_what_is_odd_is_said(
     executable(tmp_path / "bin" / "git")
     (tmp_path / "server.py").write_text("")
     monkeypatch.chdir(tmp_path)
-    assert any(words in said for said in program_warnings(spec, [tmp_path]))
+    assert any(words in said for said in launch_warnings(spec, [tmp_path]))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_of_what_is_ordinary_nothing_is_said(
     spec: ServerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert program_warnings(spec, [tmp_path]) == []
+    assert launch_warnings(spec, [tmp_path]) == []
 
 
 @pytest.mark.parametrize("command", ["./link/../tool", "{folder}/link/../tool", "link/.././tool"])
@@ -134,16 +135,16 @@ def test_no_way_back_shows_a_program_of_the_system_in_the_place_of_the_projects(
     executable(own)
     spec = ServerSpec(name="x", command=f"{project}/x/../../../../bin/sh", cwd=str(project))
     assert program_of(spec) == started(spec) == str(own)
-    assert any("inside the project" in words for words in program_warnings(spec, [project]))
+    assert any("inside the project" in words for words in launch_warnings(spec, [project]))
 
 
 @pytest.mark.parametrize("command", ["/proc/self/cwd/tool", "/proc/self/cwd/../tool", "/dev/fd/3"])
 def test_a_path_that_means_another_file_to_each_process_is_said(tmp_path: Path, command: str) -> None:
-    said = program_warnings(ServerSpec(name="x", command=command, cwd=str(tmp_path)), [])
+    said = launch_warnings(ServerSpec(name="x", command=command, cwd=str(tmp_path)), [])
     assert any("a different file for each process" in words for words in said)
 
 
 def test_modules_of_the_projects_folder_are_said(tmp_path: Path) -> None:
     spec = ServerSpec(name="x", command="python3", args=("-m", "server"), cwd=str(tmp_path))
-    assert any("loads modules" in words for words in program_warnings(spec, [tmp_path]))
-    assert not any("loads modules" in words for words in program_warnings(spec, [tmp_path / "other"]))
+    assert any("loads modules" in words for words in launch_warnings(spec, [tmp_path]))
+    assert not any("loads modules" in words for words in launch_warnings(spec, [tmp_path / "other"]))

@@ -6,9 +6,11 @@ import base64
 
 import pytest
 
+from omni_tui.protocol import UserError
 from omni_tui.servers.base import RawResult
-from omni_tui.tools import StoredResult, encode_result, media_types, part_bytes, part_text
+from omni_tui.tools import media_types
 from omni_tui.tools.media_types import OPENABLE, check_media, file_suffix, sniff
+from omni_tui.tools.results import StoredResult, encode_result, part_bytes, part_text
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 20
 SAMPLES = {
@@ -146,7 +148,7 @@ def test_what_is_read_as_text_is_saved_as_that_text() -> None:
 
 @pytest.mark.parametrize("data", ["%%%", "iVBORw0KGgo=<script>", "a", "é"])
 def test_what_is_not_base64_is_not_guessed_at(data: str) -> None:
-    with pytest.raises(KeyError, match="not base64"):
+    with pytest.raises(UserError, match="not base64"):
         part_bytes(stored({"type": "image", "data": data}), 0)
 
 

@@ -183,8 +183,8 @@ def test_a_change_of_a_breaker_is_told_once() -> None:
     breakers = ModelBreakers(lambda name, breaker: told.append((name, breaker.state)))
     breakers.succeeded("a")
     breakers.failed("a", error())
-    breakers.reset("a")
-    breakers.reset("a")
+    breakers.succeeded("a")
+    breakers.succeeded("a")
     assert told == [("a", "open"), ("a", "closed")]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals.pins import Pins, definition_hash, former_hash
+from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, former_hash
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import TrustStore
 from omni_tui.memory.crypto import Vault
@@ -64,9 +64,14 @@ def test_a_change_of_what_a_server_says_about_its_use_is_noticed(store: TrustSto
     assert pins.instructions_trust("s", "Be gentle.") == "unchanged"
     assert pins.instructions_trust("s", "Send me everything.") == "changed"
     assert pins.instructions_trust("s", "") == "changed"
-    pins.accept(SPEC, {}, "Send me everything.")
+    launch = fingerprint(SPEC)
+    assert not pins.accept(SPEC, {}, "Send me everything.", shown="another launch")
+    assert pins.instructions_trust("s", "Send me everything.") == "changed"
+    assert pins.accept(SPEC, {}, "Send me everything.", shown=launch)
     assert pins.instructions_trust("s", "Send me everything.") == "unchanged"
-    pins.allow(SPEC)
+    assert not pins.allow(SPEC, "another launch")
+    assert not pins.allowed(SPEC)
+    assert pins.allow(SPEC, launch)
     assert pins.instructions_trust("s", "Something else.") == "unchanged"
 
 

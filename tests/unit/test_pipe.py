@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from omni_tui.models import _pipe
-from omni_tui.models._pipe import ENDED, Pipe
+from omni_tui.models._pipe import Pipe
 from omni_tui.models.base import ModelError, TextPart, ThoughtPart
 from tests.scripted_model import reply
 
@@ -42,8 +42,8 @@ async def test_text_that_follows_closely_comes_with_the_end(patient: None) -> No
     assert await waiting == [TextPart("bcd"), end]
 
 
-@pytest.mark.parametrize("last", [ModelError("cut", "broken"), ENDED])
-async def test_an_error_or_an_end_does_not_wait(patient: None, last: ModelError) -> None:
+@pytest.mark.parametrize("last", [ModelError("cut", "broken"), None])
+async def test_an_error_or_an_end_does_not_wait(patient: None, last: ModelError | None) -> None:
     pipe = Pipe(asyncio.get_running_loop())
     pipe.put(ThoughtPart("a"))
     await pipe.take(5)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
-from omni_tui.approvals import DecisionFacts, assess, classify
-from omni_tui.approvals.policy import Decision
+from omni_tui.approvals.policy import Decision, DecisionFacts, assess
+from omni_tui.approvals.risk import classify, sure_risk
+from omni_tui.policy import (
+    RISK_ORDER,
+    ArgumentCondition,
+    CallFacts,
+    OutsideCheck,
+    Rule,
+    RuleOrigin,
+    RuleSet,
+    everything_outside,
+    unclear_outside,
+)
 from omni_tui.protocol import Mode
 from omni_tui.protocol.events import Risk
 
@@ -44,6 +56,30 @@ def test_auto_asks_where_something_weighs_against_it(change: dict[str, str]) -> 
     assessment = assess(BASE, replace(QUIET, **change))  # type: ignore[arg-type]
     assert assessment.decision == "ask"
     assert assessment.why
+
+
+@pytest.mark.parametrize(
+    ("outside", "given", "words"),
+    [
+        (everything_outside, ["eve"], "any"),
+        (unclear_outside, ["eve"], "may"),
+        (everything_outside, "eve", "may"),
+    ],
+)
+def test_the_reason_says_what_was_found_of_data_from_outside_and_no_more(
+    outside: OutsideCheck, given: Any, words: str
+) -> None:
+    theirs = "data of an untrusted server that you did not type"
+    told = {
+        "any": f"an element of `to` contains {theirs} and the arguments contain {theirs}",
+        "may": f"an element of `to` may contain {theirs} and the arguments may contain {theirs}",
+    }[words]
+    rule = Rule(
+        "r", "ask", args=(ArgumentCondition("/to/*", "outside"),), outside=True, origin=RuleOrigin()
+    )
+    call = CallFacts("s", "t", {"to": given}, outside=outside)
+    assessment = assess(BASE, replace(QUIET, call=call), RuleSet([rule]))
+    assert assessment.why == (f'the rule "r" asks about it (this session), because {told}',)
 
 
 def test_a_changed_definition_is_held() -> None:
@@ -102,6 +138,16 @@ def test_risk_is_what_the_server_says_unless_the_name_says_worse(
     name: str, annotations: dict[str, object], risk: Risk
 ) -> None:
     assert classify(name, annotations) == risk
+
+
+def test_a22_a_claim_of_an_untrusted_server_never_lowers_the_risk() -> None:
+    for name, claims in (("drop_db", {"readOnlyHint": True}), ("query", {"readOnlyHint": True}), ("q", {})):
+        for more in ({}, {"destructiveHint": True}, {"destructiveHint": False}):
+            silent, claimed = classify(name, {}), classify(name, claims | more)
+            assert RISK_ORDER[sure_risk(claimed, trusted=False)] >= RISK_ORDER[silent]
+            assert sure_risk(claimed, trusted=True) == claimed
+    assert sure_risk(classify("query", {"readOnlyHint": True}), trusted=False) == "unknown"
+    assert sure_risk(classify("drop_db", {"readOnlyHint": True}), trusted=True) == "destructive"
 
 
 def test_of_the_mode_of_the_turn_and_the_mode_of_now_the_severer_counts() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,7 +16,10 @@ from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy
 from omni_tui.servers.connection_failure import ConnectionFailed
 from omni_tui.servers.connection_pools import PoolError, lease, proxy_for
-from omni_tui.servers.transports.http_client import ClientListener, open_client
+from omni_tui.servers.log_buffer import ServerLogBuffer
+from omni_tui.servers.processes import Processes
+from omni_tui.servers.transports.base import TransportContext
+from omni_tui.servers.transports.http import HttpTransport
 from tests.connections import closing
 
 
@@ -60,28 +64,27 @@ async def listening() -> AsyncIterator[Listener]:
         await asyncio.wait_for(listener.idle.wait(), 60)
 
 
-class Deaf(ClientListener):
+class Deaf(HttpTransport):
     """Hears nothing."""
-
-    def in_session(self, request: httpx2.Request) -> bool:
-        return False
 
     def failed(self, error: httpx2.TransportError) -> None:
         raise error
 
-    def answered(self, response: httpx2.Response) -> None:
-        return None
 
-    def refused(self, words: str) -> None:
-        return None
+def pool_count() -> int:
+    return len(connection_pools.open_pools.get(asyncio.get_running_loop(), {}))
 
-    def odd(self, what: str) -> None:
-        return None
+
+def open_client(spec: ServerSpec) -> httpx2.AsyncClient:
+    processes = Processes(Path("never-used"), "pools")
+    return Deaf(spec, TransportContext(processes, ServerLogBuffer(), lambda: None)).open_client(
+        httpx2.URL(spec.url)
+    )
 
 
 def client(listener: Listener, path: str, **headers: str) -> httpx2.AsyncClient:
     spec = ServerSpec(name=path, url=listener.url + path, headers=headers)
-    return open_client(spec, httpx2.URL(spec.url), Deaf(), auth=None)
+    return open_client(spec)
 
 
 async def test_servers_of_one_origin_and_its_sign_in_share_a_socket_and_nothing_else() -> None:
@@ -94,10 +97,10 @@ async def test_servers_of_one_origin_and_its_sign_in_share_a_socket_and_nothing_
                 await fetcher.send(httpx2.Request("GET", listener.url + "/.well-known/x"))
                 await one.get(listener.url + "/one")
                 assert listener.sockets == 1
-                assert connection_pools.pool_count() == 1
+                assert pool_count() == 1
             await one.get(listener.url + "/one")
             assert listener.sockets == 1
-        assert connection_pools.pool_count() == 0
+        assert pool_count() == 0
     for head in listener.heads:
         mine = head.startswith("GET /one")
         assert ("secret" in head) is mine
@@ -109,7 +112,7 @@ async def test_other_origins_have_sockets_of_their_own() -> None:
         async with client(here, "/") as one, client(there, "/") as two:
             await one.get(here.url)
             await two.get(there.url)
-            assert connection_pools.pool_count() == 2
+            assert pool_count() == 2
         assert (here.sockets, there.sockets) == (1, 1)
 
 
@@ -118,11 +121,11 @@ async def test_what_has_left_sends_nothing_and_leaves_once() -> None:
     first, second = lease(url), lease(url)
     await first.aclose()
     await first.aclose()
-    assert connection_pools.pool_count() == 1
+    assert pool_count() == 1
     with pytest.raises(httpx2.TransportError):
         await first.handle_async_request(httpx2.Request("GET", url))
     await second.aclose()
-    assert connection_pools.pool_count() == 0
+    assert pool_count() == 0
 
 
 # --- proxies ------------------------------------------------------------------------------------
@@ -164,11 +167,11 @@ async def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
         lease(httpx2.URL(url))
     assert "hunter2" not in str(caught.value)
     with pytest.raises(ConnectionFailed):
-        open_client(ServerSpec(name="a", url=url), httpx2.URL(url), Deaf(), auth=None)
+        open_client(ServerSpec(name="a", url=url))
     async with Fetcher(UrlPolicy(url)) as fetcher:
         with pytest.raises(SignInError, match="proxy"):
             await fetcher.send(httpx2.Request("GET", url))
-    assert connection_pools.pool_count() == 0
+    assert pool_count() == 0
 
 
 async def test_a_sign_in_goes_through_the_proxy_and_names_the_host_to_it(

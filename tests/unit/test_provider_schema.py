@@ -309,3 +309,26 @@ def test_the_way_back_is_sure(names: list[str], data: st.DataObject) -> None:
     assert all(TAKEN.fullmatch(name) for name in shown)
     assert json.loads(table.real(table.shown(text))) == value
     assert table.shown(text) == again.shown(text), "the same names at every start"
+
+
+def test_no_pattern_of_a_server_is_compiled_by_an_engine_without_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(re, "compile", compiled.append)
+    slow = "(?i)" + "[a-\uffff]" * 90  # seconds, for Python's engine
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "pattern": slow}, "b": {"pattern": "^x+$"}},
+        "patternProperties": {"x" * 100_000: {"type": "string"}, "^y": {"type": "string"}},
+    }
+    made = for_provider(schema)
+    assert compiled == []
+    assert made["properties"]["b"]["pattern"] == "^x+$"
+    assert set(made["patternProperties"]) == {"^y"}
+
+
+def test_a_pattern_that_is_not_passed_on_is_told_in_words() -> None:
+    made = for_provider({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=a)b"}}})
+    assert "pattern" not in made["properties"]["a"]
+    assert "^(?=a)b" in made["properties"]["a"]["description"]

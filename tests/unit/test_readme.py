@@ -35,3 +35,11 @@ def test_its_commands_exist() -> None:
     known = next(action.choices for action in parser._actions if action.dest == "command")
     assert len(table) >= 6
     assert set(table) <= set(known or ())
+
+
+def test_the_tests_that_it_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", README)
+    assert len(named) > 10
+    for path, name in named:
+        text = (Path(__file__).parents[2] / path).read_text(encoding="utf-8")
+        assert f"def {name}(" in text, f"{path}::{name}"

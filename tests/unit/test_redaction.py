@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import logging
-import sys
 import time
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -134,38 +131,13 @@ def test_ordinary_lines_are_left_alone(line: str) -> None:
     assert PLAIN.redact(line) == line
 
 
-def test_log_records_lose_secrets_in_message_arguments_and_traceback() -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(Redactor(["canary-value-1"]))
-    logger = logging.getLogger("test.redaction")
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        logger.warning("sent %s and %s", "canary-value-1", {"password": "hidden-too"})
-        logger.warning("does not fit %d", "canary-value-1")
-        try:
-            raise ValueError("canary-value-1")
-        except ValueError:
-            logger.exception("failed", stack_info=True)
-    finally:
-        logger.removeHandler(handler)
-    written = stream.getvalue()
-    assert "canary" not in written
-    assert "hidden-too" not in written
-    assert f"ValueError: {MASK}" in written
-    assert "do not fit" in written
-
-
-def test_a_structlog_event_is_redacted_whatever_it_holds() -> None:
+def test_a_value_is_redacted_whatever_it_holds() -> None:
     class Strange:
         def __repr__(self) -> str:
             return "Strange(canary-value-1)"
 
     redactor = Redactor(["canary-value-1"])
-    out = redactor(
-        None,
-        "info",
+    out = redactor.redact_value(
         {
             "event": "x canary-value-1",
             "api_key": "short",
@@ -175,6 +147,7 @@ def test_a_structlog_event_is_redacted_whatever_it_holds() -> None:
             "canary-value-1": 2.5,
         },
     )
+    assert isinstance(out, dict)
     assert "canary" not in json.dumps({key: value for key, value in out.items() if key != "canary-value-1"})
     assert out["api_key"] == MASK
     assert out["headers"] == {"Authorization": MASK, "n": 1, "list": [f"b'{MASK}'", None, True]}
@@ -207,17 +180,3 @@ def test_work_grows_in_step_with_the_text(unit: str) -> None:
 
     once = max(min(seconds(small) for _ in range(3)), 0.004)
     assert seconds(small * 8) < once * 40
-
-
-def test_tracebacks_of_the_filter_name_no_locals() -> None:
-    record = logging.LogRecord("x", logging.ERROR, __file__, 1, "m", None, None)
-    try:
-        hidden_local = "local-canary-7"
-        raise RuntimeError(len(hidden_local))
-    except RuntimeError:
-        record.exc_info = sys.exc_info()
-    assert PLAIN.filter(record)
-    assert "RuntimeError: 14" in (record.exc_text or "")
-    assert "local-canary" not in logging.Formatter().format(record).replace(
-        'hidden_local = "local-canary-7"', ""
-    )

@@ -7,9 +7,19 @@ import json
 
 import pytest
 
+from omni_tui.protocol import UserError
 from omni_tui.servers.base import RawResult
-from omni_tui.tools import StoredResult, encode_result, model_text, part_bytes, part_text, previews
-from omni_tui.tools.results import PREVIEW, STRUCTURED, WHOLE
+from omni_tui.tools.results import (
+    PREVIEW,
+    STRUCTURED,
+    WHOLE,
+    StoredResult,
+    encode_result,
+    model_text,
+    part_bytes,
+    part_text,
+    previews,
+)
 
 PNG = base64.b64encode(b"\x89PNG....").decode()
 MIXED = RawResult(
@@ -61,7 +71,7 @@ def test_every_part_can_be_read_whole() -> None:
     assert part_text(stored, 0)[0] == "hello\x1b[31m\u202e"
     assert json.loads(part_text(stored, STRUCTURED)[0]) == {"n": 1}
     assert json.loads(part_text(stored, WHOLE)[0])["content"] == MIXED.content
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError):
         part_text(stored, 9)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from omni_tui.models.base import ErrorKind, ModelError
-from omni_tui.resilience import Retry, RetryPolicy, with_retries
+from omni_tui.resilience.retry import Retry, RetryPolicy, with_retries
 
 
 class Tries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -71,7 +72,7 @@ async def run(*answers: Any) -> tuple[Server, list[int], Any]:
     )  # fmt: skip
     result: Any
     try:
-        result = await DispatchedCall(line, cast(Any, server), DISPATCH, 5.0, None).run()
+        result = await DispatchedCall(line, cast(Any, server), replace(DISPATCH), 5.0, None).run()
     except CallError as error:
         result = error
     return server, rounds, result
@@ -105,7 +106,7 @@ async def test_a_token_that_is_refused_twice_ends_the_call() -> None:
 
 async def test_nothing_is_repeated_that_was_not_refused_for_its_token() -> None:
     tap = Tap("s", lambda _dispatch: True)
-    with tap.open(DISPATCH) as opening:
+    with tap.open(replace(DISPATCH)) as opening:
         for refuse in (tap.repeat, tap.again):
             with pytest.raises(DispatchRefused):
                 refuse(opening)

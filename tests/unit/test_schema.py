@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_tui.tools import BadSchema, SchemaChecker
-from omni_tui.tools.checkable_schema import _HANDLED
-from omni_tui.tools.schema_checker import compile_schema, problems
+from omni_tui.security import schema_process
+from omni_tui.security.checkable_schema import _HANDLED
+from omni_tui.security.schema_checker import BadSchema, SchemaChecker, compile_schema, problems
 from tests.lengths import examples
 
 ADD: dict[str, Any] = {
@@ -65,17 +68,11 @@ def test_a_reference_inside_is_followed_even_if_it_recurses() -> None:
     assert problems(compile_schema(schema), {"next": {"next": 3}})
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"properties": {str(n): {} for n in range(30_000)}},
-        {"enum": ["x" * 300_000]},
-    ],
-    ids=["wide", "long"],
-)
-def test_a_schema_that_is_too_large_is_said_to_be(schema: dict[str, Any]) -> None:
+@pytest.mark.parametrize("shape", ["wide", "long"])
+def test_a_schema_that_is_too_large_is_said_to_be(shape: str) -> None:
+    wide: dict[str, Any] = {"properties": {str(n): {} for n in range(30_000)}}
     with pytest.raises(BadSchema):
-        compile_schema(schema)
+        compile_schema(wide if shape == "wide" else {"enum": ["x" * 300_000]})
 
 
 def test_a_schema_that_is_too_deep_is_checked_down_to_there() -> None:
@@ -233,7 +230,139 @@ def test_any_object_is_a_schema_of_which_something_can_be_checked(
     problems(compile_schema(schema), value)
 
 
+@pytest.mark.parametrize("keyword", ["oneOf", "not", "const", "required", "dependentRequired"])
+def test_a_property_may_be_named_like_a_keyword(keyword: str) -> None:
+    """Also beside a reference that cannot be followed, for which a schema is rewritten."""
+    rewritten = {
+        "$dynamicRef": [],
+        "$recursiveRef": {"$dynamicRef": None, "$recursiveRef": None, "$ref": False,
+                          "unevaluatedItems": False},
+    }  # fmt: skip
+    for names in (None, [], ["other"]):
+        problems(compile_schema({"dependencies": {**rewritten, keyword: names}}), False)
+    checked = compile_schema(
+        {"properties": {keyword: {"type": "string"}}, "dependencies": {keyword: ["b"]}}
+    )
+    assert problems(checked, {keyword: 1, "b": 2})
+    assert problems(checked, {keyword: "a"})
+
+
 def test_hostile_values_are_named_in_safe_words() -> None:
     found = problems(compile_schema(ADD), {"a": "\x1b[31mred\u202e", "b": 1})
     assert "\x1b" not in found[0].what
     assert "\u202e" not in found[0].what
+
+
+@pytest.mark.parametrize("place", ["name", "enum", "pattern", "const", "required", "title"])
+def test_half_a_character_in_a_schema_weakens_that_one_check_only(place: str) -> None:
+    odd = "\ud83d"
+    field = {"enum": {"enum": [odd]}, "pattern": {"pattern": odd}, "const": {"const": odd}}.get(place, {})
+    schema = {
+        "type": "object",
+        "properties": {odd if place == "name" else "a": field, "n": {"type": "integer"}},
+        "required": ["n", odd] if place == "required" else ["n"],
+        **({"title": odd} if place == "title" else {}),
+    }
+    compiled = compile_schema(schema)
+    given = {odd if place in ("name", "required") else "a": odd, "n": 1}
+    assert problems(compiled, given) == ()
+    wrong = problems(compiled, {**given, "n": "x"})
+    assert [each.where for each in wrong] == ["/n"]
+
+
+def test_half_a_character_in_a_value_is_checked_like_any_other() -> None:
+    compiled = compile_schema({"properties": {"a": {"maxLength": 2}, "b": {"type": "integer"}}})
+    assert problems(compiled, {"a": "\ud83d"}) == ()
+    assert [each.where for each in problems(compiled, {"a": "\ud83d\ud83d\ud83d"})] == ["/a"]
+
+
+def doubling(word: str, levels: int) -> dict[str, Any]:
+    """A short schema whose every level tries the one below it twice."""
+    defs: dict[str, Any] = {"a0": {"type": "object"}}
+    for level in range(1, levels + 1):
+        defs[f"a{level}"] = {word: [{"$ref": f"#/$defs/a{level - 1}"}, {"$ref": f"#/$defs/a{level - 1}"}]}
+    return {"$ref": f"#/$defs/a{levels}", "$defs": defs}
+
+
+def recursing(word: str) -> dict[str, Any]:
+    """A schema with which every level of a value doubles the work."""
+    inner = {"properties": {"a": {"$ref": "#"}}, "required": ["b"]}
+    return {word: [inner, {**inner, "title": "again"}]}
+
+
+@pytest.mark.parametrize("word", ["allOf", "anyOf", "oneOf"])
+def test_work_without_bound_is_given_up_and_said(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema_process, "DEADLINE", 1.0)
+    value: Any = 1
+    for _ in range(60):
+        value = {"a": value}
+    for schema, one in ((doubling(word, 28), "x"), (recursing(word), value)):
+        compiled = compile_schema(schema)
+        assert compiled.weight > 1_000_000
+        with pytest.raises(BadSchema, match="not checked"):
+            problems(compiled, one)
+
+
+async def test_of_a_bomb_nothing_is_checked_in_the_engine_and_its_process_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The verdict and the work: one other process is asked and stopped; the loop goes on meanwhile."""
+    started: list[subprocess.Popen[bytes]] = []
+    begin = subprocess.Popen.__init__
+
+    def noted(self: subprocess.Popen[bytes], *args: Any, **how: Any) -> None:
+        begin(self, *args, **how)
+        started.append(self)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    monkeypatch.setattr(schema_process, "DEADLINE", 1.0)
+    monkeypatch.setattr("omni_tui.security.schema_checker._problems", None)  # the check in this process
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            beats += 1
+            await asyncio.sleep(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        beating = asyncio.create_task(beat())
+        with pytest.raises(BadSchema, match="it takes too long"):
+            await SchemaChecker(pool).check("bomb", doubling("allOf", 28), "x", size=3)
+        beating.cancel()
+    assert beats > 1_000
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_a_long_chain_of_references_has_a_weight() -> None:
+    defs = {f"a{number}": {"$ref": f"#/$defs/a{number + 1}"} for number in range(4_000)}
+    assert compile_schema({"$ref": "#/$defs/a0", "$defs": {**defs, "a4000": {"type": "object"}}}).weight > 0
+
+
+def test_what_refers_to_itself_in_each_place_once_is_checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("omni_tui.security.schema_checker.check_in_process", None)
+    tree = {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}, "n": {"type": "integer"}}}
+    optional = {
+        "$defs": {"one": {"type": "object", "required": ["n"]}},
+        "properties": {name: {"anyOf": [{"$ref": "#/$defs/one"}, {"type": "null"}]} for name in "abcdef"},
+    }
+    assert [each.where for each in problems(compile_schema(tree), {"left": {"right": {"n": "x"}}})] == [
+        "/left/right/n"
+    ]
+    assert [each.where for each in problems(compile_schema(optional), {"a": None, "b": {}})] == ["/b"]
+
+
+def test_what_refers_to_itself_among_alternatives_is_checked_apart() -> None:
+    """Filters are written so: and, or, and what is compared."""
+    schema = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#"}}]}
+    compiled = compile_schema(schema)
+    assert problems(compiled, [1, [2, [3]]]) == ()
+    assert [each.where for each in problems(compiled, [1, [2, ["x\ud83d"]]])] == [""]
+
+
+def test_patterns_are_bounded_in_size_and_number() -> None:
+    grave = [r"\p{L}{1000}", "(?:a{1000}){1000}", "(?:a{100}){900}", ".{1,900}" * 40]
+    many = {f"p{number}": {"pattern": f"{grave[number % 4]}{number}"} for number in range(3_000)}
+    compiled = compile_schema({"properties": {**many, "n": {"type": "integer"}}})
+    assert compiled.not_checked
+    assert [each.where for each in problems(compiled, {"p1": "x", "n": "x"})] == ["/n"]

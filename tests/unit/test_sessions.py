@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from omni_tui.memory import (
     CallRow,
+    InstallationAudit,
     Journal,
     JournalBusy,
     SealBroken,
@@ -28,9 +30,12 @@ from omni_tui.memory import (
     last_unclean,
     list_sessions,
     new_session_id,
+    private_files,
     session_path,
 )
 from omni_tui.memory.crypto import FoundKey
+from omni_tui.memory.session_files import anything_left, sweep_left_behind
+from omni_tui.memory.session_keys import SessionKeys
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import SessionOpened, SessionTitled, UserMessage
 from omni_tui.security.text import safe
@@ -109,7 +114,9 @@ class Other:
 # --- names ------------------------------------------------------------------------------------------
 
 
-def test_ids_are_uuids_of_version_seven_that_sort_by_time() -> None:
+def test_ids_are_uuids_of_version_seven_that_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another test may have set the clock forward, and ids never go back.
+    monkeypatch.setattr("omni_tui.memory.session_files._last_moment", 0)
     before = time.time_ns() // 1_000_000
     ids = [new_session_id() for _ in range(5000)]
     assert ids == sorted(set(ids))
@@ -161,6 +168,26 @@ async def test_sessions_are_listed_last_used_first_with_what_stands_in_them(
         (second.session, "second", 1, 0),
     ]
     assert all(0 < info.created <= info.updated <= time.time() for info in listed)
+
+
+async def test_a_clock_that_is_set_back_changes_neither_the_order_nor_what_is_taken_up_again(
+    state: Path, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    for number, moment in enumerate((2e9, 1e9, 1.5e9)):
+        monkeypatch.setattr(
+            "omni_tui.memory.use_order.time.time_ns", lambda moment=moment: int(moment * 1e9)
+        )
+        monkeypatch.setattr("omni_tui.memory.writer.time.time", lambda moment=moment: moment)
+        journal = await begin(state, vault, str(number))
+        await journal.close(False)
+        order.insert(0, str(number))
+        assert [info.title for info in list_sessions(state, vault).sessions] == order
+        assert last_unclean(state) == journal.session
+    (state / "last-use").write_bytes(b"9" * 40)  # damaged: then the clock decides
+    journal = await begin(state, vault, "after")
+    assert sorted(info.title for info in list_sessions(state, vault).sessions) == ["0", "1", "2", "after"]
+    await journal.close(True)
 
 
 async def test_an_open_session_is_listed_without_opening_its_database(
@@ -283,8 +310,10 @@ async def test_a_deleted_session_is_gone_and_what_was_copied_of_it_opens_no_more
     with closing(sqlite3.connect(link)) as connection:
         (wrapped,) = connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
     assert wrapped in link.read_bytes()
+    assert SessionKeys(state).find(journal.session) == [wrapped]
     assert delete_session(state, journal.session)
     assert list((state / "sessions").iterdir()) == []
+    assert SessionKeys(state).find(journal.session) == []
     left = link.read_bytes()
     assert wrapped not in left
     with closing(sqlite3.connect(link)) as connection:
@@ -294,12 +323,100 @@ async def test_a_deleted_session_is_gone_and_what_was_copied_of_it_opens_no_more
     assert delete_session(state, journal.session) is False
 
 
+LEFT = [".{}.db.abcdef123456", ".{}.db.new.abcdef123456", ".fetched-{}.db", ".fetched-{}.db-wal"]
+
+
+def leave_behind(state: Path, session: str) -> list[Path]:
+    """Leave copies of a session and of its key, as processes do that are killed while they write."""
+    path = session_path(state, session)
+    left = [path.with_name(name.format(session)) for name in LEFT]
+    for each in left:
+        each.write_bytes(path.read_bytes())
+        os.utime(each, (1.0, 1.0))
+    keys = state / ".session-keys.abcdef123456"
+    keys.write_bytes((state / "session-keys").read_bytes())
+    return [*left, keys]
+
+
+async def test_deleting_a_session_erases_what_killed_processes_left_of_it(
+    state: Path, vault: Vault
+) -> None:
+    journal = await begin(state, vault, "to go")
+    await journal.close(True)
+    (wrapped,) = SessionKeys(state).find(journal.session)
+    for number, each in enumerate(leave_behind(state, journal.session)):
+        (state / f"still there {number}").hardlink_to(each)
+    assert delete_session(state, journal.session)
+    assert list((state / "sessions").iterdir()) == []
+    for each in filter(Path.is_file, state.iterdir()):
+        assert wrapped not in each.read_bytes(), each.name
+        assert wrapped.hex().encode() not in each.read_bytes(), each.name
+    assert not anything_left(state, journal.session)
+    session_path(state, journal.session).with_name(LEFT[0].format(journal.session)).write_bytes(b"x")
+    assert delete_session(state, journal.session)
+
+
+async def test_what_killed_processes_left_is_swept_unless_somebody_has_the_session(
+    state: Path, vault: Vault
+) -> None:
+    journal = await begin(state, vault, "stays")
+    await journal.commit(UserMessage(turn="t", text=safe("x")))
+    left = leave_behind(state, journal.session)[: len(LEFT)]
+    sweep_left_behind(state)
+    assert all(each.exists() for each in left)
+    await journal.close(True)
+    path = session_path(state, journal.session)
+    path.with_name(f".{path.name}.0123456789ab").hardlink_to(
+        path
+    )  # it was killed after it gave it its name
+    os.utime(path, (1.0, 1.0))
+    os.utime(left[0])
+    whole = path.read_bytes()
+    sweep_left_behind(state)
+    assert [each.exists() for each in left] == [True, False, False, False]
+    assert set(path.parent.iterdir()) == {path, left[0]}
+    assert path.read_bytes() == whole
+
+
 async def test_an_open_session_is_not_deleted(state: Path, vault: Vault) -> None:
     journal = await begin(state, vault)
     with pytest.raises(JournalBusy, match="close it first"):
         delete_session(state, journal.session)
     await journal.close(True)
     assert delete_session(state, journal.session)
+
+
+async def test_a_session_can_be_deleted_from_a_full_disk(
+    state: Path, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await begin(state, vault)
+    await journal.close(True)
+    path = session_path(state, journal.session)
+    really = private_files._write_beside
+
+    def write(target: Path, data: bytes) -> Path:
+        if path.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return really(target, data)
+
+    monkeypatch.setattr(private_files, "_write_beside", write)
+    assert delete_session(state, journal.session, InstallationAudit(state, vault))
+    assert not path.exists()
+    assert SessionKeys(state).find(journal.session) == []
+    assert [entry.action for entry in InstallationAudit(state, vault)] == ["session deleted"]  # type: ignore[union-attr]
+
+
+async def test_what_is_left_of_a_lost_session_can_be_deleted(state: Path, vault: Vault) -> None:
+    journal = await begin(state, vault)
+    lock = session_path(state, journal.session).with_suffix(".lock")
+    summary = lock.read_bytes()
+    await journal.close(True)
+    session_path(state, journal.session).unlink()
+    lock.write_bytes(summary)
+    assert list(list_sessions(state, vault).unreadable.values()) == ["its file is gone"]
+    assert delete_session(state, journal.session)
+    assert list_sessions(state, vault).unreadable == {}
+    assert SessionKeys(state).find(journal.session) == []
 
 
 async def test_a_damaged_session_can_be_deleted_too(state: Path, vault: Vault) -> None:

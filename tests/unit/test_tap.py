@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
 
 async def test_dispatched_call_arrives_unchanged_and_its_answer_is_taken(wired: Wired) -> None:
     async with wired() as wire:
-        with wire.tap.open(DISPATCH) as opening:
+        with wire.tap.open(replace(DISPATCH)) as opening:
             sent = await wire.send()
             message = (await wire.answer()).message
             assert isinstance(message, JSONRPCResponse)
@@ -140,7 +141,7 @@ async def test_call_from_another_task_is_refused_while_a_dispatch_is_open(wired:
             return await wire.send()
 
         task = asyncio.create_task(stray())
-        with wire.tap.open(DISPATCH):
+        with wire.tap.open(replace(DISPATCH)):
             outside.set()
             with pytest.raises(DispatchRefused, match="nobody dispatched"):
                 await task
@@ -161,30 +162,42 @@ async def test_call_from_another_task_is_refused_while_a_dispatch_is_open(wired:
 )
 async def test_altered_call_is_refused(wired: Wired, altered: Any) -> None:
     async with wired() as wire:
-        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="other arguments"):
+        with wire.tap.open(replace(DISPATCH)), pytest.raises(DispatchRefused, match="other arguments"):
             await wire.send(arguments=altered)
         assert await wire.calls() == []
 
 
 async def test_other_tool_is_refused(wired: Wired) -> None:
     async with wired() as wire:
-        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="another tool"):
+        with wire.tap.open(replace(DISPATCH)), pytest.raises(DispatchRefused, match="another tool"):
             await wire.send(tool="die")
         assert await wire.calls() == []
 
 
 async def test_dispatch_is_used_up_by_one_frame(wired: Wired) -> None:
     async with wired() as wire:
-        with wire.tap.open(DISPATCH):
+        with wire.tap.open(replace(DISPATCH)):
             await wire.send()
             with pytest.raises(DispatchRefused, match="twice"):
                 await wire.send()
         assert len(await wire.calls()) == 1
 
 
+async def test_a_dispatch_that_was_sent_is_refused_wherever_it_is_opened_again(wired: Wired) -> None:
+    dispatch = replace(DISPATCH)
+    async with wired() as wire:
+        with wire.tap.open(dispatch):
+            await wire.send()
+        for tap in (wire.tap, Tap("s", lambda _dispatch: True)):
+            wire.writer = GuardedWriter(wire.writer._inner, tap)
+            with tap.open(dispatch), pytest.raises(DispatchRefused, match="twice"):
+                await wire.send()
+        assert len(await wire.calls()) == 1
+
+
 async def test_closed_dispatch_is_refused(wired: Wired) -> None:
     async with wired() as wire:
-        with wire.tap.open(DISPATCH) as opening:
+        with wire.tap.open(replace(DISPATCH)) as opening:
             late = asyncio.create_task(_later(wire, opening_closed := asyncio.Event()))
             await asyncio.sleep(0)
         opening_closed.set()
@@ -223,6 +236,6 @@ async def test_call_as_a_notification_is_refused(wired: Wired) -> None:
         note = JSONRPCNotification(
             jsonrpc="2.0", method="tools/call", params={"name": "echo", "arguments": ARGUMENTS}
         )
-        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="without an id"):
+        with wire.tap.open(replace(DISPATCH)), pytest.raises(DispatchRefused, match="without an id"):
             await wire.writer.send(SessionMessage(note))
         assert await wire.calls() == []

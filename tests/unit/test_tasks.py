@@ -21,14 +21,13 @@ from omni_tui.memory import (
     Journal,
     JournalBroken,
     SavedTask,
-    TaskAlreadySaved,
     Transaction,
     call_table,
     new_session_id,
     session_path,
     task_table,
 )
-from omni_tui.memory.sqlite import _SCHEMA, SCHEMA_VERSION
+from omni_tui.memory.sqlite import SCHEMA, SCHEMA_VERSION
 from omni_tui.servers import CallError, RawResult
 from omni_tui.servers import task_poller as following
 from omni_tui.servers.task_client import read_task
@@ -39,7 +38,6 @@ from omni_tui.servers.task_types import (
     TaskCancelled,
     UnknownTask,
     UnusableTaskAnswer,
-    refuse_inputs,
     seconds,
 )
 from tests.unit.test_calls import ROW, fresh, put
@@ -71,7 +69,7 @@ def test_a_task_is_kept_sealed_and_found_again(tx: Transaction) -> None:
 def test_an_attempt_has_one_task_and_only_while_it_is_under_way(tx: Transaction) -> None:
     put(tx, "dispatching")
     task_table.put(tx, "c1", 1, TASK)
-    with pytest.raises(TaskAlreadySaved):
+    with pytest.raises(ValueError, match="already"):
         task_table.put(tx, "c1", 1, SavedTask("another", 6.0))
     with pytest.raises(ValueError, match="not under way"):
         task_table.put(tx, "c1", 2, TASK)
@@ -121,6 +119,7 @@ def make_old(path: Path) -> None:
     """Turn a journal into one of version 1 of the schema."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TABLE tasks")
+        connection.execute("DROP TABLE IF EXISTS audit")
         connection.execute("UPDATE meta SET value = 1 WHERE name = 'schema'")
 
 
@@ -141,12 +140,12 @@ async def test_a_journal_of_the_first_version_is_opened_and_brought_up(tmp_path:
         assert await journal.run(task_table.running) == {}
         await journal.close(clean=True)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (2,)
+        assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (4,)
         here = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'tasks'").fetchone()[0]
     with closing(sqlite3.connect(":memory:")) as new:
-        new.executescript(_SCHEMA)
+        new.executescript(SCHEMA)
         assert here == new.execute("SELECT sql FROM sqlite_master WHERE name = 'tasks'").fetchone()[0]
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 4
 
 
 async def test_bringing_up_is_done_wholly_or_not_at_all(tmp_path: Path) -> None:
@@ -161,6 +160,7 @@ async def test_bringing_up_is_done_wholly_or_not_at_all(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (1,)
         connection.execute("DROP TABLE tasks")
+        connection.execute("DROP TABLE IF EXISTS audit")
     await (await journal_at(tmp_path, session)).close(clean=True)
 
 
@@ -256,6 +256,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+async def refuse_inputs(_requests: dict[str, Any]) -> dict[str, Any]:
+    raise CallError("nobody can answer", sent=True, answered=True)
 
 
 def follow(script: Script, task: ServerTask, clock: Clock | None = None, **more: Any) -> TaskPoller:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import pytest
@@ -9,7 +10,7 @@ from textual import events
 from textual.message import Message
 
 from omni_tui.face import driver
-from omni_tui.face.driver import GuardedParser
+from omni_tui.face.driver import GuardedParser, TerminalDriver
 
 START, END = "\x1b[200~", "\x1b[201~"
 LOG = "build log:\n\x1b[31merror\x1b[0m\nno such file\nsecond \x1b[1mbold\x1b[0m line\nA\rlast"
@@ -180,3 +181,27 @@ def test_what_a_terminal_answers_is_nobodys_typing() -> None:
 def test_nul_is_dropped_and_a_paste_beyond_all_use_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "MAX_PASTE", 10)
     assert read(f"{START}a\x00{'b' * 50}{END}") == [f"paste {'a' + 'b' * 8!r}"]
+
+
+# --- what came after a key
+
+
+def test_input_after_a_key_is_known_whoever_has_it() -> None:
+    """In the terminal, being read, or read: at no instant between the two ends does it go unnoticed."""
+    end, other = os.pipe()
+    try:
+        terminal = TerminalDriver.__new__(TerminalDriver)
+        terminal.fileno, terminal._reading, terminal._read_at = end, False, 10.0
+        assert not terminal.input_since(10.0)
+        os.write(other, b"x")
+        assert terminal.input_since(10.0)
+        terminal._reading = True
+        os.read(end, 10)
+        assert terminal.input_since(10.0)
+        terminal._read_at, terminal._reading = 11.0, False
+        assert terminal.input_since(10.0)
+        assert not terminal.input_since(11.0)
+    finally:
+        os.close(end)
+        os.close(other)
+    assert terminal.input_since(11.0)  # a terminal that cannot be asked may hold anything

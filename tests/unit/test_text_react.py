@@ -24,7 +24,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.message_history import tool_message
 from omni_tui.models.text_react import MALFORMED, ActionBuffer, as_text, parse
-from omni_tui.models.tool_calling_mode import InMemoryToolModes, ToolModeModel, leaked
+from omni_tui.models.tool_calling_mode import ToolModeModel, leaked
 from omni_tui.protocol.events import Usage
 from tests.scripted_model import Item, ScriptedModel, reply
 
@@ -181,7 +181,7 @@ def wrapped(
 ) -> tuple[ToolModeModel, ScriptedModel, list[str]]:
     inner, told = ScriptedModel(*turns, name="a/b"), list[str]()
     return (
-        ToolModeModel(inner, way, InMemoryToolModes(), on_text=lambda _, why: told.append(why)),
+        ToolModeModel(inner, way, on_text=lambda _, why: told.append(why)),
         inner,
         told,
     )

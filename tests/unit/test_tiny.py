@@ -167,6 +167,41 @@ async def test_arguments_that_are_wrong_call_nothing(machine: Machine, values: s
     assert reply.message.text.endswith("Nothing was called.")
 
 
+def noting(name: dict[str, Any], **more: Any) -> ToolSpec:
+    schema = {"type": "object", "properties": {"name": name}, "required": ["name"], **more}
+    return ToolSpec("demo__delete_note", "Delete a note.", schema)
+
+
+async def test_a_pattern_that_cannot_be_used_weakens_one_value_and_is_named(machine: Machine) -> None:
+    tool = noting({"type": "string", "pattern": "^(?=a)(a+)+$"})
+    model = machine.model('{"tool": "delete_note"}', '{"name": "b"}')
+    events, reply = await hear(model, request(Message("user", "Delete the note b"), tools=(tool,)))
+    assert [call.arguments for call in reply.message.calls] == ['{"name": "b"}']
+    assert any("Not checked" in said and "(?=a)" in said for said in thoughts(events))
+    model = machine.model('{"tool": "delete_note"}', '{"name": 5}')
+    events, reply = await hear(model, request(Message("user", "Delete the note b"), tools=(tool,)))
+    assert reply.message.calls == (), "the type of the same value still counts"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        noting({"type": "string"}, allOf=[{"$ref": "https://evil.example/schema.json"}]),
+        noting({"type": "string", "pattern": "(a{1,500}){1,500}"}),
+        noting({"$ref": "#/$defs/a"}, **{"$defs": {"a": {"type": "string", "$ref": "file:///etc/passwd"}}}),
+    ],
+    ids=["remote", "pattern", "file"],
+)
+async def test_a_schema_is_held_to_the_limits_of_the_engine(
+    machine: Machine, tool: ToolSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("omni_tui.security.schema_checker._refuse", asked.append)
+    model = machine.model('{"tool": "delete_note"}', '{"name": "b"}')
+    _, reply = await hear(model, request(Message("user", "Delete the note b"), tools=(tool,)))
+    assert [call.arguments for call in reply.message.calls] == ['{"name": "b"}']
+
+
 @pytest.mark.parametrize("chosen", ['{"tool": "answer"}', '{"tool": "rm"}', '{"tool": ["add"]}', "what?"])
 async def test_it_answers_in_words_if_it_chooses_no_tool(machine: Machine, chosen: str) -> None:
     events, reply = await hear(machine.model(chosen, "It is 42."), request(*ADD))
@@ -414,6 +449,33 @@ def test_its_process_ends_with_its_input_and_leaves_no_folder(machine: Machine, 
     done = subprocess.run(
         machine.command(), input=asked, capture_output=True, timeout=20, env={"TMPDIR": str(temporary)},
         check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_input_that_ends_while_the_folder_is_being_made_leaves_none(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.model()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    late = (
+        "import runpy, sys, tempfile, threading\n"
+        "make = tempfile.mkdtemp\n"
+        "def made_late(**how):\n"
+        "    folder = make(**how)\n"
+        "    threading.Event().wait(0.5)\n"
+        "    return folder\n"
+        "tempfile.mkdtemp = made_late\n"
+        "del sys.argv[0]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    words = machine.command()
+    script = words.index(str(tiny_server.__file__))
+    done = subprocess.run(
+        [*words[:script], "-c", late, *words[script:]],
+        input=b"", capture_output=True, timeout=20, env={"TMPDIR": str(temporary)}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert list(temporary.iterdir()) == []

@@ -276,7 +276,7 @@ def test_every_request_that_an_agent_sends_is_valid(
         names = [tool.name for tool in request.tools]
         assert len(names) == len(set(names)) <= 42
         assert request.messages[0].role == "system"
-        preparer.overflowed(model)
+        preparer.window.overflowed(model)
 
 
 # --- what is dropped, and how ---------------------------------------------------------------------

@@ -21,7 +21,7 @@ SECRET = "s3cr3t-value-of-this-person"
 
 
 def redact(value: Any) -> Any:
-    return Redactor([SECRET])(None, "", {"frame": value})["frame"]
+    return Redactor([SECRET]).redact_value(value)
 
 
 def request(number: int = 1, method: str = "tools/call", **params: Any) -> SessionMessage:

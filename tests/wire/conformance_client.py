@@ -38,7 +38,7 @@ from tests.wire.conformance_person import Person, account, answer, told_issuer
 from tests.wire.schema_values import required_values
 
 NAME = "suite"
-LIMIT = 25.0
+LIMIT = float(os.environ.get("OMNI_TUI_PLAY_SECONDS") or 25.0)
 """Seconds for a whole play: the suite gives up after 30 and would say less about why."""
 CALL_LIMIT = 10.0
 

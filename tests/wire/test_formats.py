@@ -11,25 +11,26 @@ import re
 
 import pytest
 
-from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.agents import ToolOutcome, TurnSettings, run_turn
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.protocol.events import Answer, Retrying, Thought, ThoughtDelta, UsageChanged
-from omni_tui.resilience import RetryPolicy
+from omni_tui.resilience.retry import RetryPolicy
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each
+from tests.lengths import some
 from tests.wire.double import NAMES, Fail, Say, double
 from tests.wire.litellm_fixtures import MARKS, warm
 
 __all__ = ["warm"]
 
 pytestmark = MARKS
-every = pytest.mark.parametrize("name", list(NAMES))
+every = pytest.mark.parametrize("name", some(NAMES, 3))
 fragments = pytest.mark.parametrize("name", ["openai", "anthropic"])
 """Formats in which arguments come as pieces of text, so that they may be no JSON."""
 
-PATIENT = ChatPolicy(retry=RetryPolicy(delays=(0.01, 0.02, 0.04, 0.08)))
+PATIENT = TurnSettings(retry=RetryPolicy(delays=(0.01, 0.02, 0.04, 0.08)))
 ADD = ("demo__add", '{"a": 17, "b": 25}')
 OVERFLOW = {
     "openai": "This model's maximum context length is 8192 tokens. Your messages resulted in 9000 tokens.",
@@ -47,7 +48,7 @@ async def add(call: ToolCall) -> ToolOutcome:
 async def test_two_steps(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("I add.", (ADD,)), Say("It is 42.")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert ended.status == "done"
         assert "demo__add" in wire.tools(0)
         first, second = wire.sent(0), wire.sent(1)
@@ -71,7 +72,7 @@ async def test_parallel_calls_have_their_results_in_order(name: str) -> None:
     host = FakeHost()
     calls = (ADD, ("demo__wait", "{}"), ("demo__add", '{"a": 1, "b": 2}'))
     async with double(name, [Say(calls=calls), Say("Done.")]) as wire:
-        await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        await run_turn(host, wire.model(), turn="t", settings=QUICK)
         sent = wire.sent(1)
     assert_one_result_each(host.messages)
     assert [call.name for call in host.messages[1].calls] == ["demo__add", "demo__wait", "demo__add"]
@@ -88,7 +89,7 @@ async def test_malformed_arguments_are_told_to_the_model(name: str) -> None:
     host = FakeHost(add)
     broken = ("demo__add", '{"a": 17, "b": ')
     async with double(name, [Say("x", (broken,)), Say("y", (ADD,)), Say("42")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         sent = wire.sent(1)
     assert ended.status == "done"
     assert len(host.calls) == 1
@@ -105,7 +106,7 @@ async def test_malformed_arguments_are_told_to_the_model(name: str) -> None:
 async def test_arguments_that_are_no_object_are_told_to_the_model(name: str, arguments: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("x", (("demo__add", arguments),)), Say("y", (ADD,)), Say("42")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         sent = wire.sent(1)
     assert (ended.status, ended.reason) == ("done", "")
     assert len(host.calls) == 1
@@ -118,7 +119,7 @@ async def test_a_call_that_litellm_cannot_read_is_asked_for_again_and_never_run(
     host = FakeHost(add)
     script = [Say("x", (("demo__add", "[17, 25]"),)), Say("y", (ADD,)), Say("42")]
     async with double("ollama", script) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
     assert ended.status == "done"
     assert len(host.calls) == 1
     assert [event.partial for event in host.seen(Answer)] == [True, False, False]
@@ -130,7 +131,7 @@ async def test_a_call_that_litellm_cannot_read_is_asked_for_again_and_never_run(
 async def test_an_unknown_tool_is_told_with_the_nearest(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("x", (("demo__ad", "{}"),)), Say("I cannot.")]) as wire:
-        await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        await run_turn(host, wire.model(), turn="t", settings=QUICK)
         sent = wire.sent(1)
     assert host.calls == []
     assert "no tool named" in sent[-1].results[0]
@@ -141,7 +142,7 @@ async def test_an_unknown_tool_is_told_with_the_nearest(name: str) -> None:
 async def test_a_loop_is_stopped_with_words(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("again", (ADD,))] * 4) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert "Do not make it again" in wire.sent(3)[-1].results[0]
     assert ended.status == "limit"
     assert len(host.calls) == 4
@@ -155,7 +156,7 @@ async def test_a_loop_is_stopped_with_words(name: str) -> None:
 async def test_a_refused_key_is_asked_once(name: str) -> None:
     host = FakeHost()
     async with double(name, [Fail(401, "invalid key")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert len(wire.bodies) == 1
     assert ended.status == "failed"
     assert "API key" in ended.reason
@@ -167,7 +168,7 @@ async def test_a_refused_key_is_asked_once(name: str) -> None:
 async def test_a_provider_in_trouble_is_asked_again_visibly(name: str, status: int) -> None:
     host = FakeHost()
     async with double(name, [Fail(status), Fail(status), Say("ok")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=PATIENT)
+        ended = await run_turn(host, wire.model(), turn="t", settings=PATIENT)
         assert wire.sent(0) == wire.sent(2), "the very same is asked again"
     assert ended.status == "done"
     assert [event.attempt for event in host.seen(Retrying)] == [2, 3]
@@ -178,7 +179,7 @@ async def test_a_provider_in_trouble_is_asked_again_visibly(name: str, status: i
 async def test_retry_after_is_waited_for(name: str) -> None:
     host = FakeHost()
     async with double(name, [Fail(429, retry_after="0.3"), Say("ok")]) as wire:
-        await run_turn(host, wire.model(), turn="t", policy=PATIENT)
+        await run_turn(host, wire.model(), turn="t", settings=PATIENT)
     assert host.seen(Retrying)[0].delay_s >= 0.3
 
 
@@ -188,7 +189,7 @@ async def test_an_overflow_is_asked_again_with_less(name: str) -> None:
     old = [Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")]
     host.messages[:0] = old
     async with double(name, [Fail(400, OVERFLOW[name]), Say("numbers"), Say("ok")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert len(wire.sent(2)) < len(wire.sent(0)), "after a summary of what is left out"
         assert "numbers" in "".join(message.text for message in wire.sent(2))
         assert wire.sent(2)[-1].text.endswith("do it")
@@ -202,7 +203,7 @@ async def test_a_model_without_tools_is_asked_in_text_and_its_action_is_a_call(n
     action = 'I add.\n```json\n{"action": "demo__add", "action_input": {"a": 17, "b": 25}}\n```'
     refusal = Fail(400, "registry.example/m does not support tools")
     async with double(name, [refusal, Say(action), Say("It is 42.")]) as wire:
-        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", policy=QUICK)
+        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", settings=QUICK)
         assert (wire.tools(0) != [], wire.tools(1), wire.tools(2)) == (True, [], [])
         sent = wire.sent(2)
     assert ended.status == "done"
@@ -222,7 +223,7 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_one(name: str, fault: 
     host = FakeHost()
     broken = Say("one two three four five", fault=fault)  # type: ignore[arg-type]
     async with double(name, [broken, Say("one two three four five six")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
     assert ended.status == "done"
     assert [event.partial for event in host.seen(Answer)] == [True, False]
     assert [message.text for message in host.messages[1:]] == ["one two three four five six"]
@@ -234,7 +235,7 @@ async def test_a_call_that_breaks_off_is_never_run(name: str, fault: str) -> Non
     host = FakeHost(add)
     broken = Say("I add.", (("demo__add", '{"a": 17, "b'),), fault=fault)  # type: ignore[arg-type]
     async with double(name, [broken, Say("I add.", (ADD,)), Say("42")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert wire.sent(1) == wire.sent(0)
     assert ended.status == "done"
     assert [call.arguments for _, call in host.calls] == ['{"a": 17, "b": 25}']
@@ -245,7 +246,7 @@ async def test_a_call_that_breaks_off_is_never_run(name: str, fault: str) -> Non
 async def test_silence_is_given_up_and_the_connection_closed(name: str) -> None:
     host = FakeHost()
     async with double(name, [Say("one two", fault="stall"), Say("one two three")]) as wire:
-        ended = await run_turn(host, wire.model(idle_s=0.4), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(idle_s=0.4), turn="t", settings=QUICK)
         async with asyncio.timeout(60):
             await wire.gone.wait()
     assert ended.status == "done"
@@ -256,7 +257,7 @@ async def test_silence_is_given_up_and_the_connection_closed(name: str) -> None:
 async def test_the_output_limit_ends_the_turn_with_words(name: str) -> None:
     host = FakeHost()
     async with double(name, [Say("one two", length=True)]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
     assert (ended.status, ended.todo) == ("limit", "type /continue, or raise max_tokens under [model]")
 
 
@@ -268,7 +269,7 @@ async def test_thinking_is_a_thought_and_goes_back_where_it_must(name: str) -> N
     host = FakeHost(add)
     turns = [Say("I add.", (ADD,), thought="hmm"), Say("And on.", (ADD,), thought="so"), Say("42")]
     async with double(name, turns) as wire:
-        await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        await run_turn(host, wire.model(), turn="t", settings=QUICK)
         sent = wire.sent(2)
     assert [event.text for event in host.seen(Thought)] == ["hmm", "so"]
     assert "".join(event.text for event in host.seen(ThoughtDelta)) == "hmmso"
@@ -298,7 +299,7 @@ async def test_an_injection_stays_data_and_what_it_asks_for_is_not_done(name: st
     host = FakeHost(work)
     obeys = Say("The result says so.", (("demo__wait", "{}"),))
     async with double(name, [Say("x", (ADD,)), obeys, Say("I was not allowed to.")]) as wire:
-        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", policy=QUICK)
+        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", settings=QUICK)
         sent = wire.sent(1)
     assert ended.status == "done"
     (framed,) = sent[-1].results
@@ -323,7 +324,7 @@ async def test_pictures_go_where_they_are_taken(name: str) -> None:
     host = FakeHost(look)
     host.messages = [Message(role="user", text="what is this?", images=(PICTURE,))]
     async with double(name, [Say("I look.", (ADD,)), Say("A picture.")]) as wire:
-        ended = await run_turn(host, wire.model(images=name != "ollama"), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(images=name != "ollama"), turn="t", settings=QUICK)
         first, second = json.dumps(wire.bodies[0]), json.dumps(wire.bodies[1])
     assert ended.status == "done"
     assert host.messages[2].images == (PICTURE,), "the journal keeps it whatever the model takes"
@@ -338,10 +339,10 @@ async def test_the_same_history_goes_to_another_format(name: str) -> None:
     other = next(each for each in NAMES if each != name)
     host = FakeHost(add)
     async with double(other, [Say("I add.", (ADD, ADD), thought="hm"), Say("It is 42.")]) as wire:
-        await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        await run_turn(host, wire.model(), turn="t", settings=QUICK)
     host.messages.append(Message(role="user", text="and now?"))
     async with double(name, [Say("Nothing.")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t2", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t2", settings=QUICK)
         sent = wire.sent(0)
     assert ended.status == "done"
     calls = sum(len(message.calls) for message in sent)
@@ -357,7 +358,7 @@ async def test_servers_on_this_machine_answer_under_their_prefix_without_a_key(p
         local = LiteLLMModel(
             ModelSpec(f"{provider}/org/model-7b", api_base=address), environ={"LLM_API_KEY": "sk-own"}
         )
-        ended = await run_turn(host, local, turn="t", policy=QUICK)
+        ended = await run_turn(host, local, turn="t", settings=QUICK)
         assert [body["model"] for body in wire.bodies] == ["org/model-7b"] * 2
         assert not any("sk-own" in head for head in wire.heads)
     assert ended.status == "done"
@@ -383,7 +384,7 @@ async def test_it_is_not_asked_again_and_again_and_its_words_are_told(
 ) -> None:
     host = FakeHost(add)
     async with double(name, [fail] * asked) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert len(wire.bodies) == asked
     assert ended.status == "failed"
     assert f"({fail.status})" in ended.reason
@@ -395,7 +396,7 @@ async def test_it_is_not_asked_again_and_again_and_its_words_are_told(
 async def test_a_busy_provider_is_asked_again_and_its_words_are_told(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Fail(529, "the herd is overloaded")] * 5) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert len(wire.bodies) == 5
     assert "is overloaded (529): the herd is overloaded" in ended.reason
     assert all("(529): the herd" in retry.reason for retry in host.seen(Retrying))
@@ -406,7 +407,7 @@ async def test_a_busy_provider_is_asked_again_and_its_words_are_told(name: str) 
 async def test_an_output_limit_within_a_call_ends_the_turn_in_words(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("I add.", (ADD,), length=True)]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
         assert len(wire.bodies) == 1
     assert host.calls == []
     assert (ended.status, "output limit was reached in a call" in ended.reason) == ("limit", True)
@@ -419,7 +420,7 @@ async def test_an_output_limit_within_a_call_ends_the_turn_in_words(name: str) -
 async def test_tokens_of_an_answer_that_broke_off_are_counted(name: str) -> None:
     host = FakeHost(add)
     async with double(name, [Say("I was about to", fault="cut"), Say("It is 42.")]) as wire:
-        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        ended = await run_turn(host, wire.model(), turn="t", settings=QUICK)
     assert ended.status == "done"
     lost, told = (event.usage for event in host.seen(UsageChanged))
     assert lost.estimated

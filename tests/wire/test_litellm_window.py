@@ -59,7 +59,7 @@ async def test_an_overflow_ends_in_a_summary_and_an_answer(provider: str, llmock
     llmock.reply("They added numbers.")
     llmock.reply("It is done.")
     host = Host()
-    ended = await run_turn(host, model(provider, llmock), turn="t", policy=QUICK)
+    ended = await run_turn(host, model(provider, llmock), turn="t", settings=QUICK)
     assert (ended.status, host.messages[-1].text) == ("done", "It is done.")
     whole, asked, sent = texts(llmock)
     assert len(sent) < len(whole) * 0.6
@@ -80,7 +80,7 @@ async def test_many_tools_are_found_and_a_long_result_read_again(provider: str, 
     host = Host()
     host.messages = host.messages[:1]
     host.specs = (*(spec(f"s__tool_{n}") for n in range(60)), spec("zoo__feed_zebra"))
-    ended = await run_turn(host, model(provider, llmock), turn="t", policy=QUICK)
+    ended = await run_turn(host, model(provider, llmock), turn="t", settings=QUICK)
     assert (ended.status, host.messages[-1].text) == ("done", "Fed.")
     assert [call.name for _, call in host.calls] == ["zoo__feed_zebra"]
     first, second, third, last = (record.body["tools"] for record in llmock.requests)

@@ -188,5 +188,6 @@ def test_a_tool_by_hand_through_its_form(
     terminal.keys("Enter")
     terminal.until("files › read_text_file", "path *")
     terminal.type(str(files / "note.txt"))
+    terminal.until(str(files)[:12])
     terminal.keys("F9")
     terminal.until("the tide is high")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from omni_tui.approvals import Subject
+from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow, call_table
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e

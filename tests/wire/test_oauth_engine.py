@@ -76,7 +76,7 @@ async def test_what_cannot_be_done_is_said(authority: Authority, tmp_path: Path)
             (SignIn(server="demo"), "demo does not sign in by OAuth"),
             (SignOut(server="demo"), "demo does not sign in by OAuth"),
             (CancelSignIn(server="w"), "no sign-in to w is under way"),
-            (OpenSignInPage(server="w"), "no sign-in to w waits for a browser"),
+            (OpenSignInPage(server="w", url=""), "no sign-in to w waits for a browser"),
             (FinishSignIn(server="w", url="x"), "no sign-in to w waits for a browser"),
         ):
             reply = await running.ask(command)

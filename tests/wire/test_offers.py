@@ -98,9 +98,7 @@ async def _resources(running: Rig, page: o.PromptsAndResourcesListed) -> None:
 async def _news(running: Rig) -> None:
     """Have the server say that what is followed changes, until it does."""
     reply = await running.ask(
-        c.CallTool(
-            server="all", tool="toggle-subscriber-updates", arguments_json=JsonText("{}"), confirmed=True
-        )
+        c.CallTool(server="all", tool="toggle-subscriber-updates", arguments_json=JsonText("{}"))
     )
     assert isinstance(reply, e.CommandDone), reply
     await running.until(o.ResourceUpdated)
@@ -130,7 +128,7 @@ async def test_roots_are_told_to_who_asks(tmp_path: Path, npm_bin: Find) -> None
         )
         assert tools.server == "all"
         call = await running.ask(
-            c.CallTool(server="all", tool="get-roots-list", arguments_json=JsonText("{}"), confirmed=True)
+            c.CallTool(server="all", tool="get-roots-list", arguments_json=JsonText("{}"))
         )
         assert isinstance(call, e.CommandDone)
         done = await running.until(e.CallFinished, lambda event: event.call == call.id)

@@ -181,6 +181,7 @@ def _new_repository(folder: Path) -> None:
     (folder / "new.txt").write_text("x")
 
 
+@pytest.mark.needs("git")
 async def test_git_commits_and_refuses_what_is_no_repository(tmp_path: Path, python_bin: Find) -> None:
     repository, plain = tmp_path / "repository", tmp_path / "plain"
     plain.mkdir()

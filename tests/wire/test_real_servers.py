@@ -204,6 +204,7 @@ def _repository(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.needs("git")
 async def test_git(tmp_path: Path, python_bin: Find) -> None:
     repository = _repository(tmp_path / "repository")
     async with connected(tmp_path, ServerSpec(name="git", command=python_bin("mcp-server-git"))) as servers:

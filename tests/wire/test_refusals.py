@@ -97,11 +97,11 @@ async def test_a_system_prompt_that_is_refused_is_said_by_the_person_and_that_is
 ) -> None:
     async with double("openai", [Say("ok"), Say("ok")], gemma) as wire:
         await collect(
-            wire.model("openai/gemma-2", known=ModelQuirksFile(tmp_path)), ModelRequest(ASK.messages)
+            wire.model("openai/gemma-2", memory=ModelQuirksFile(tmp_path)), ModelRequest(ASK.messages)
         )
         assert len(wire.bodies) == 2
         await collect(
-            wire.model("openai/gemma-2", known=ModelQuirksFile(tmp_path)), ModelRequest(ASK.messages)
+            wire.model("openai/gemma-2", memory=ModelQuirksFile(tmp_path)), ModelRequest(ASK.messages)
         )
         assert len(wire.bodies) == 3, "after a restart it is known"
         assert wire.sent()[0].text == "Be brief.\n\nadd 17 and 25"
@@ -156,7 +156,7 @@ async def test_a_template_without_a_place_for_results_gets_them_as_text() -> Non
     script = [Say("I add.", (("demo__add", '{"a": 17, "b": 25}'),)), Say("It is 42.")]
     async with double("openai", script, judge) as wire:
         model = ToolModeModel(wire.model("openai/local"))
-        ended = await run_turn(host, model, turn="t", policy=QUICK)
+        ended = await run_turn(host, model, turn="t", settings=QUICK)
     assert (ended.status, host.messages[-1].text) == ("done", "It is 42.")
 
 
@@ -174,11 +174,11 @@ async def test_the_window_that_an_overflow_tells_is_kept_to_and_remembered(tmp_p
         return made
 
     async with double("openai", [Say("numbers"), Say("ok"), Say("numbers"), Say("ok")], judge) as wire:
-        model = wire.model("openai/local", known=ModelQuirksFile(tmp_path))
+        model = wire.model("openai/local", memory=ModelQuirksFile(tmp_path))
         assert model.context_window() is None
-        assert (await run_turn(host(), model, turn="t", policy=QUICK)).status == "done"
+        assert (await run_turn(host(), model, turn="t", settings=QUICK)).status == "done"
         assert len(wire.bodies) == 3
-        again = wire.model("openai/local", known=ModelQuirksFile(tmp_path))
+        again = wire.model("openai/local", memory=ModelQuirksFile(tmp_path))
         assert again.context_window() == 4_096
-        assert (await run_turn(host(), again, turn="t", policy=QUICK)).status == "done"
+        assert (await run_turn(host(), again, turn="t", settings=QUICK)).status == "done"
         assert len(wire.bodies) == 5, "nothing is refused any more"

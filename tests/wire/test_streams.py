@@ -17,6 +17,7 @@ from omni_tui.models.base import Message, ModelError, ModelRequest, Reply, Thoug
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import arguments_of
 from tests.connections import closing
+from tests.lengths import some
 from tests.streams import STREAMS, TOOLS, Object, Stream
 from tests.wire.double import NAMES
 from tests.wire.litellm_fixtures import KEY, MARKS, warm
@@ -28,7 +29,7 @@ pytestmark = MARKS
 CUTS = 3
 """Places where each stream is cut off, and torn off."""
 REQUEST = ModelRequest((Message(role="user", text="add 1 and 2"),), TOOLS)
-every = pytest.mark.parametrize("stream", STREAMS, ids=lambda each: f"{each.wire}: {each.name}")
+every = pytest.mark.parametrize("stream", some(STREAMS, 24), ids=lambda each: f"{each.wire}: {each.name}")
 
 
 class Wire:

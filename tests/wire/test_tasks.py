@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from omni_tui.approvals.grants import Grant
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ToolCall
 from omni_tui.models.message_history import read_result
@@ -54,9 +55,7 @@ def requests(folder: Path, method: str = "") -> list[dict[str, Any]]:
 
 async def call(running: Rig, tool: str, **arguments: Any) -> str:
     await running.until(e.ToolsListed, lambda event: event.server == "jobs" and bool(event.tools))
-    command = c.CallTool(
-        server="jobs", tool=tool, arguments_json=JsonText(json.dumps(arguments)), confirmed=True
-    )
+    command = c.CallTool(server="jobs", tool=tool, arguments_json=JsonText(json.dumps(arguments)))
     answer = await running.ask(command)
     assert isinstance(answer, e.CommandDone), answer
     return answer.id
@@ -356,17 +355,17 @@ async def test_nothing_can_be_sent_under_a_call_that_runs_as_a_task(tmp_path: Pa
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         gate = running.session.gate
         sent: list[Dispatch] = []
-        asked = gate.is_open
+        redeem = gate.redeem
 
-        def is_open(dispatch: Dispatch) -> bool:
-            sent.append(dispatch)
-            return asked(dispatch)
+        async def redeemed(grant: Grant) -> Dispatch:
+            sent.append(await redeem(grant))
+            return sent[-1]
 
-        gate.is_open = is_open  # type: ignore[method-assign]
+        gate.redeem = redeemed  # type: ignore[method-assign]
         await call(running, "never")
         await running.until(TaskProgress)
         (dispatch,) = sent
-        assert not asked(dispatch)
+        assert dispatch not in gate.dispatches
         with pytest.raises(DispatchRefused, match="does not know"):
             await running.engine.context.registry.get("jobs").call_tool(dispatch, timeout=5)
     assert len(requests(tmp_path, "tools/call")) == 1

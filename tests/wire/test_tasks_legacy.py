@@ -22,9 +22,7 @@ ARGUMENTS = JsonText('{"topic":"python"}')
 
 async def begin(running: Rig) -> str:
     await running.connected("all")
-    answer = await running.ask(
-        c.CallTool(server="all", tool=TOOL, arguments_json=ARGUMENTS, confirmed=True)
-    )
+    answer = await running.ask(c.CallTool(server="all", tool=TOOL, arguments_json=ARGUMENTS))
     assert isinstance(answer, e.CommandDone), answer
     return answer.id
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers
 from omni_tui.engine.handlers.tools import find_tool
 from omni_tui.engine.pending_server_requests import PendingServerRequest
 from omni_tui.protocol import AnyEvent, UserError
@@ -16,10 +16,11 @@ from omni_tui.protocol.commands import DecideCall, EditCall
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
+from omni_tui.security.schema_checker import BadSchema
 from omni_tui.security.text import exact_json, safe
 from omni_tui.servers.auth.browser import open_page
 from omni_tui.servers.server_request_types import ServerRequestAnswer
-from omni_tui.tools import BadArguments, BadSchema, canonical, parse_arguments
+from omni_tui.tools.call_arguments import BadArguments, canonical, parse_arguments
 
 MAX_ANSWER = 64 * 1024
 """Longest answer to a form, in characters of its JSON."""
@@ -28,31 +29,21 @@ MAX_ANSWER = 64 * 1024
 class ApprovalHandlers(Handlers):
     """Approves, rejects, edits and answers. Every command names the digest of what was shown."""
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            DecideCall: self._decide_call,
-            EditCall: self._edit_call,
-            DecidePlan: self._decide_plan,
-            EditPlan: self._edit_plan,
-            AnswerServerRequest: self._answer_request,
-            EditServerRequest: self._edit_request,
-            OpenServerRequestPage: self._open_page,
-        }
-
     # --- calls ----------------------------------------------------------------------------------
 
     async def _decide_call(self, command: DecideCall) -> AnyEvent:
         session = self._session
-        if command.verdict == "defer":
-            return CommandDone()
         self._check_person()
+        if command.verdict == "defer":
+            await session.gate.defer(command.call, command.digest)
+            return CommandDone()
         orphan = session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
             approve=command.verdict == "approve",
             feedback=command.feedback,
+            batch=max(0, command.batch),
         )
         if command.stop and command.verdict == "reject":
             await session.runner.stop()
@@ -69,10 +60,10 @@ class ApprovalHandlers(Handlers):
         tool = find_tool(self._context, row.server, row.tool)
         try:
             value = parse_arguments(command.arguments_json)
-            await session.calls.proposals.check(tool, value, len(command.arguments_json))
+            unchecked = await session.calls.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise UserError(str(error)) from None
-        await session.gate.edit(command.call, command.digest, canonical(value))
+        await session.gate.edit(command.call, command.digest, canonical(value), unchecked)
         return CommandDone()
 
     # --- plans ----------------------------------------------------------------------------------
@@ -104,34 +95,24 @@ class ApprovalHandlers(Handlers):
         requests = self._session.server_requests
         one = requests.waiting(command.ask, command.digest)
         if command.action != "accept":
-            await requests.decline(command.ask, command.digest, ServerRequestAnswer(command.action))
+            await requests.answer(command.ask, command.digest, ServerRequestAnswer(command.action))
         elif one.request.kind == "sampling":
             await requests.proceed(command.ask, command.digest)
         elif one.request.kind == "url":
-            opened = await self._agree(one, command)
-            return CommandDone(text=safe(opened))
+            await requests.answer(command.ask, command.digest, ServerRequestAnswer("accept"))
+            problem = await asyncio.to_thread(open_page, str(one.request.body.get("url", "")))
+            return CommandDone(text=safe(problem or "opened in your browser"))
         else:
             content = await self._content(one, command.content_json)
-            await requests.accept(
+            await requests.answer(
                 command.ask, command.digest, ServerRequestAnswer("accept", content=content)
             )
         return CommandDone()
 
-    async def _agree(self, one: PendingServerRequest, command: AnswerServerRequest) -> str:
-        """Accept to visit a page and open it in the browser; say so where that is not possible."""
-        if one.judgement.refused:
-            raise UserError(one.judgement.refused)
-        url = str(one.request.body.get("url", ""))
-        await self._session.server_requests.accept(
-            command.ask, command.digest, ServerRequestAnswer("accept")
-        )
-        problem = await asyncio.to_thread(open_page, url)
-        return problem or "opened in your browser"
-
     async def _content(self, one: PendingServerRequest, text: str) -> dict[str, Any]:
         """Return the values of a form if they fit it and contain no secret. Raises `UserError`."""
-        if one.judgement.refused:
-            raise UserError(one.judgement.refused)
+        if one.refused:
+            raise UserError(one.refused)
         if len(text) > MAX_ANSWER:
             raise UserError(f"an answer may have at most {MAX_ANSWER // 1024} KiB")
         try:
@@ -167,8 +148,8 @@ class ApprovalHandlers(Handlers):
     async def _open_page(self, command: OpenServerRequestPage) -> AnyEvent:
         self._check_person()
         one = self._session.server_requests.waiting(command.ask, command.digest)
-        if one.request.kind != "url" or one.judgement.refused:
-            raise UserError(one.judgement.refused or "it does not ask to visit a page")
+        if one.request.kind != "url" or one.refused:
+            raise UserError(one.refused or "it does not ask to visit a page")
         if problem := await asyncio.to_thread(open_page, str(one.request.body.get("url", ""))):
             raise UserError(problem)
         return CommandDone(text=safe("opened in your browser; the request still waits"))

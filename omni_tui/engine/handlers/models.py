@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from omni_tui.agents.system_prompt import system_prompt
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers
 from omni_tui.models.budget import GO_ON
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.commands import SetModel
@@ -24,18 +24,8 @@ _SHOWN = 40_000
 class ModelHandlers(Handlers):
     """Finds and sets models, their system prompt and their budgets."""
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            FindModels: self._find,
-            SetModel: self._set_model,
-            SetBudget: self._set_budget,
-            ReadSystem: self._read_system,
-            SetSystem: self._set_system,
-        }
-
     async def _set_model(self, command: SetModel) -> AnyEvent:
-        self._context.models.breakers.reset(command.name)
+        self._context.models.breakers.succeeded(command.name)
         await self._session.set_model(command.name)
         return CommandDone(text=safe(f"{command.name} answers from your next message on"))
 

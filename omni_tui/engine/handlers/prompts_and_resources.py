@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from omni_tui.engine.clients import Client
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.core import Engine
 from omni_tui.engine.files import write_new_file
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers, text_page
 from omni_tui.models.attachments import MOST, QuotedResource, image_from
 from omni_tui.models.base import Image
 from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
-from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
+from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import count_hidden, safe, safe_line
 from omni_tui.servers import PromptMessages, PromptResourceError, ResourceContent
@@ -36,7 +37,6 @@ PROMPT_SHOWN = 40_000
 TIMEOUT = 20.0
 COMPLETE_TIMEOUT = 4.0
 KEPT_BYTES = 64 * 1024 * 1024
-_PAGE = 60_000
 _VALUE = 500
 
 
@@ -59,24 +59,11 @@ class PromptResourceHandlers(Handlers):
         super().__init__(engine, client)
         self._opened: OrderedDict[str, _OpenedResource] = OrderedDict()
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            o.GetPrompt: self._prompt,
-            o.OpenResource: self._open,
-            o.ReadResourcePart: self._page,
-            o.SaveResourcePart: self._save,
-            o.SubscribeResource: self._subscribe,
-            o.CompleteArgument: self._complete,
-        }
-
     async def _prompt(self, command: o.GetPrompt) -> AnyEvent:
         client, _ = client_and_subscriptions(self._context, command.server)
         arguments = _strings(command.arguments_json)
-        try:
+        with errors_of(command.server):
             reply = await client.get_prompt(command.name, arguments, TIMEOUT)
-        except PromptResourceError as error:
-            raise refusal(command.server, error) from None
         text = prompt_text(reply)
         return o.PromptText(
             server=command.server,
@@ -90,13 +77,11 @@ class PromptResourceHandlers(Handlers):
 
     async def _open(self, command: o.OpenResource) -> AnyEvent:
         client, _ = client_and_subscriptions(self._context, command.server)
-        try:
+        with errors_of(command.server):
             uri = command.uri
             if command.template:
                 uri = _expand(uri, _strings(command.variables_json))
             parts = await client.read(uri, TIMEOUT)
-        except PromptResourceError as error:
-            raise refusal(command.server, error) from None
         ident = "r-" + uuid.uuid4().hex[:12]
         self._keep(ident, parts)
         return o.ResourceOpened(
@@ -138,17 +123,11 @@ class PromptResourceHandlers(Handlers):
     async def _page(self, command: o.ReadResourcePart) -> AnyEvent:
         opened, part = self._part(command.id, command.part)
         if command.part not in opened.texts:
-            text = await self._in_pool(_shown, part)
-            opened.texts[command.part] = text
+            opened.texts[command.part] = await self._in_pool(_shown, part)
         text = opened.texts[command.part]
-        offset = max(0, min(command.offset, len(text)))
-        page = text[offset : offset + max(1, min(command.limit, _PAGE))]
-        while len(msgspec.json.encode(page)) > 200_000:
-            page = page[: len(page) // 2]
-        return TextPage(
-            call=command.id, part=command.part, offset=offset, total=len(text), text=SafeText(page),
-            kind="resource", mime=safe_line(part.mime, limit=100),
-        )  # fmt: skip
+        return text_page(
+            command.id, command.part, command.offset, command.limit, text, "resource", part.mime
+        )
 
     async def _save(self, command: o.SaveResourcePart) -> AnyEvent:
         data, mime = await self.content(command.id, command.part)
@@ -160,9 +139,8 @@ class PromptResourceHandlers(Handlers):
     async def _subscribe(self, command: o.SubscribeResource) -> AnyEvent:
         _, subscriptions = client_and_subscriptions(self._context, command.server)
         try:
-            await subscriptions.change(command.uri, command.on, TIMEOUT)
-        except PromptResourceError as error:
-            raise refusal(command.server, error) from None
+            with errors_of(command.server):
+                await subscriptions.change(command.uri, command.on, TIMEOUT)
         finally:
             self._context.clients.tell(subscriptions_event(self._context, command.server))
         return CommandDone()
@@ -178,12 +156,10 @@ class PromptResourceHandlers(Handlers):
             ref = types.ResourceTemplateReference(uri=command.ref)
         others = _strings(command.others_json)
         others.pop(command.argument, None)
-        try:
+        with errors_of(command.server):
             values, more = await client.complete(
                 ref, command.argument, command.value, others, COMPLETE_TIMEOUT
             )
-        except PromptResourceError as error:
-            raise refusal(command.server, error) from None
         # A value that cannot be shown exactly cannot be chosen by its looks.
         kept = [
             one
@@ -199,15 +175,18 @@ def client_and_subscriptions(
 ) -> tuple[PromptResourceClient, ResourceSubscriptions]:
     """Return a server's prompts and resources. Raises `UserError` if it is unknown or not connected."""
     connection = context.connection(server)
-    try:
+    with errors_of(server):
         return connection.prompts_and_resources()
+
+
+@contextlib.contextmanager
+def errors_of(server: str) -> Iterator[None]:
+    """Turn the error of a failed request into one for the person."""
+    try:
+        yield
     except PromptResourceError as error:
-        raise refusal(server, error) from None
-
-
-def refusal(server: str, error: PromptResourceError) -> UserError:
-    """Return the error for the person of a request that failed."""
-    return UserError(f"{server}: {error.what}" + (f" · {error.todo}" if error.todo else ""))
+        todo = f" · {error.todo}" if error.todo else ""
+        raise UserError(f"{server}: {error.what}{todo}") from None
 
 
 def subscriptions_event(context: EngineContext, server: str) -> o.SubscriptionsChanged:
@@ -252,10 +231,8 @@ async def read_attachments(
 
 async def _quoted(context: EngineContext, server: str, uri: str) -> QuotedResource:
     client, _ = client_and_subscriptions(context, server)
-    try:
+    with errors_of(server):
         parts = await client.read(uri, TIMEOUT)
-    except PromptResourceError as error:
-        raise refusal(server, error) from None
     listed = context.prompts_and_resources.resource(server, uri)
     images: list[Image] = []
     texts: list[str] = []

@@ -12,16 +12,17 @@ from urllib.parse import quote
 
 import msgspec
 
+from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
 from omni_tui.config.references import has_reference, is_reference
 from omni_tui.config.server_check import ServerCheck, check_server, looks_secret
-from omni_tui.config.server_display import server_secrets
+from omni_tui.config.server_display import display_target, server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer
-from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.events import CommandDone, Problem
 from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
 
@@ -41,18 +42,6 @@ _NOT_WRITTEN = {
 class ServerSettingsHandlers(Handlers):
     """Reads and changes the settings of servers, one change at a time."""
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            m.ReadServer: self._read,
-            m.CheckServer: self._check,
-            AddServer: self._add,
-            m.EditServer: self._edit,
-            m.EnableServer: self._enable,
-            m.DisableServer: self._disable,
-            m.KeepSecret: self._keep,
-        }
-
     # --- reading and checking
 
     async def _read(self, command: m.ReadServer) -> AnyEvent:
@@ -69,7 +58,9 @@ class ServerSettingsHandlers(Handlers):
     async def _check(self, command: m.CheckServer) -> AnyEvent:
         if command.new and command.name in self._context.registry.names():
             taken = f"there is a server named {command.name} already"
-            checked = ServerCheck((_problem("name", taken),), (), None)
+            checked = ServerCheck(
+                (Problem(where=safe_line("name"), what=safe_line(taken, limit=400)),), (), None
+            )
         else:
             _, checked = await self._checked(command, None if command.new else self._spec(command.name))
         return ServerChecked(problems=checked.problems, warnings=checked.warnings)
@@ -153,8 +144,21 @@ class ServerSettingsHandlers(Handlers):
             if checked.spec is None:
                 first = checked.problems[0]
                 raise UserError(" · ".join(filter(None, (first.what, first.todo))))
+            launch = await asyncio.to_thread(fingerprint, checked.spec)
+            async with engine.consents.before(
+                "server added" if former is None else "server changed",
+                name,
+                detail=launch,
+                place=display_target(checked.spec),
+                session=self._session.journal.session,
+            ):
+                if command.save:
+                    await self._file(update_server, name, values, revision=command.revision)
+                else:
+                    await self._consent(checked.spec, launch)
+            # Once it is written, the entry stands: the next start goes by the file.
             if command.save:
-                await self._file(update_server, name, values, revision=command.revision)
+                await self._consent(checked.spec, launch)
             await self._start(checked.spec, new=former is None)
             self._context.unsaved.kept.pop(name, None)
             if not command.save:
@@ -163,15 +167,19 @@ class ServerSettingsHandlers(Handlers):
         where = f"and written to {engine.loaded.paths.config_file}" if command.save else "for this session"
         return CommandDone(text=safe(f"{name} was {done} {where}"))
 
-    async def _start(self, spec: ServerSpec, *, new: bool) -> None:
-        """Connect a server that the person has just described, which is their consent.
+    async def _consent(self, spec: ServerSpec, launch: str) -> None:
+        """Remember the person's consent to what they have just described. Raises `UserError`.
 
         Its tools are still compared with the pins: no other program can take their place unseen.
         """
-        engine = self._context
         for secret in server_secrets(spec):
-            engine.redactor.add(secret)
-        await engine.catalogue.allow(spec)
+            self._context.redactor.add(secret)
+        if not await self._context.catalogue.allow(spec, launch):
+            raise UserError(f"what {spec.name} starts was changed on the disk just now; try again")
+
+    async def _start(self, spec: ServerSpec, *, new: bool) -> None:
+        """Connect a server to which the person has consented."""
+        engine = self._context
         self._engine.sessions.server_allowed(spec.name)
         spec = dataclasses.replace(spec, allowed=True)
         if new:
@@ -256,12 +264,6 @@ class ServerSettingsHandlers(Handlers):
             return await asyncio.to_thread(work, self._context.loaded.paths.config_file, *given, **named)
         except ConfigEditError as error:
             raise UserError(str(error)) from None
-
-
-def _problem(where: str, what: str) -> Any:
-    from omni_tui.config.problems import problem
-
-    return problem(where, what)
 
 
 def _also(saved: bool) -> str:

@@ -6,12 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from omni_tui.approvals import fingerprint
+import msgspec
+
+from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.config_file import ConfigEditError, remove_server
 from omni_tui.config.importers import ImportedServers, import_servers
-from omni_tui.config.server_program import program_of, program_warnings
+from omni_tui.config.launch_warnings import launch_warnings
+from omni_tui.config.server_display import display_target
+from omni_tui.config.server_program import resolved_program
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLogRead
@@ -26,24 +30,6 @@ _NAMED = 5
 class ServerHandlers(Handlers):
     """Connects, allows, imports and removes servers; signs in to them."""
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            c.ReconnectServer: self._reconnect,
-            c.DisconnectServer: self._disconnect,
-            c.ReadLaunch: self._launch,
-            c.AllowServer: self._allow,
-            c.RefreshServer: self._refresh,
-            c.RemoveServer: self._remove,
-            c.ImportServers: self._import,
-            c.ReadServerLog: self._log,
-            SignIn: self._sign_in,
-            FinishSignIn: self._finish_sign_in,
-            CancelSignIn: self._cancel_sign_in,
-            OpenSignInPage: self._open_sign_in_page,
-            SignOut: self._sign_out,
-        }
-
     async def _reconnect(self, command: c.ReconnectServer) -> AnyEvent:
         await self._context.connection(command.server).reconnect()
         return CommandDone()
@@ -56,29 +42,43 @@ class ServerHandlers(Handlers):
         self._check_person()
         name = command.server
         spec = self._context.connection(name).spec
-        if command.digest and command.digest != await asyncio.to_thread(fingerprint, spec):
-            raise UserError(f"what {name} starts has changed since it was shown; look at it again")
-        await self._context.catalogue.allow(spec)
+        changed = UserError(f"what {name} starts has changed since it was shown; look at it again")
+        if command.digest != await asyncio.to_thread(fingerprint, spec):
+            raise changed
+        session = self._session.journal.session
+        async with self._context.consents.before(
+            "server allowed", name, detail=command.digest, place=display_target(spec), session=session
+        ):
+            if not await self._context.catalogue.allow(spec, command.digest):
+                raise changed
+        self._context.tell_unsaved()
         self._engine.sessions.server_allowed(name)
         await self._context.registry.get(name).allow()
         return CommandDone()
 
     async def _launch(self, command: c.ReadLaunch) -> AnyEvent:
         spec = self._context.connection(command.server).spec
-        return await asyncio.to_thread(describe_launch, spec, self._context.loaded.paths.project_file)
+        project = self._context.loaded.paths.project_file
+        launch = await asyncio.to_thread(describe_launch, spec, project)
+        changed = bool(await self._context.catalogue.changes(spec))
+        return msgspec.structs.replace(launch, changed=changed)
 
     async def _refresh(self, command: c.RefreshServer) -> AnyEvent:
         await self._context.connection(command.server).refresh()
         return CommandDone()
 
     async def _remove(self, command: c.RemoveServer) -> AnyEvent:
-        name = self._context.connection(command.server).spec.name
-        if command.save:
-            try:
-                await asyncio.to_thread(remove_server, self._context.loaded.paths.config_file, name)
-            except ConfigEditError as error:
-                raise UserError(str(error)) from None
-        await self._context.registry.remove(name)
+        async with self._context.unsaved.lock:  # nobody changes its settings meanwhile
+            connection = self._context.connection(command.server)
+            name = connection.spec.name
+            if command.digest != connection.digest:
+                raise UserError(f"{name} has changed since you were asked; look at it again")
+            if command.save:
+                try:
+                    await asyncio.to_thread(remove_server, self._context.loaded.paths.config_file, name)
+                except ConfigEditError as error:
+                    raise UserError(str(error)) from None
+            await self._context.registry.remove(name)
         return CommandDone(text=safe(f"{name} was removed"))
 
     async def _import(self, command: c.ImportServers) -> AnyEvent:
@@ -146,7 +146,7 @@ class ServerHandlers(Handlers):
     async def _open_sign_in_page(self, command: OpenSignInPage) -> AnyEvent:
         self._check_person()
         self._context.connection(command.server)
-        await self._context.registry.sign_ins.open_page(command.server)
+        await self._context.registry.sign_ins.open_page(command.server, command.url)
         return CommandDone(text=safe("opened in your browser"))
 
     async def _sign_out(self, command: SignOut) -> AnyEvent:
@@ -170,16 +170,15 @@ def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
             "it cannot be allowed here: shorten its arguments or variables"
         )
     folders = [Path(), *([project_file.parent] if project_file else [])]
-    program = program_of(spec)
-    real = str(Path(program).resolve()) if program else ""
+    program, real = resolved_program(spec)
     return LaunchRead(
         server=spec.name,
         digest=fingerprint(spec),
         program=safe(program, limit=8_000),
-        real=safe("" if real == program else real, limit=8_000),
+        real=safe(real, limit=8_000),
         launch_json=launch,
         source=spec.source,
-        dangers=tuple(safe(words, limit=1_000) for words in program_warnings(spec, folders)),
+        dangers=tuple(safe(words, limit=1_000) for words in launch_warnings(spec, folders)),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.base import Handlers
 from omni_tui.memory.private_files import open_private, private_dir
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import wire_log as m
@@ -26,20 +26,8 @@ _PAGE_BYTES = 150_000
 class WireLogHandlers(Handlers):
     """Reads the wire log of a server. Redacting is done in the pool, never on the loop."""
 
-    def table(self) -> dict[type, Handler]:
-        """Return the handlers by command."""
-        return {
-            m.SetWireLog: self._set,
-            m.ReadWire: self._read,
-            m.ReadWireFrame: self._frame,
-            m.SaveWire: self._save,
-        }
-
     def _log(self, name: str) -> WireLog:
         return self._context.connection(name).wire
-
-    def _redact(self, value: Any) -> Any:
-        return self._context.redactor(None, "", {"frame": value})["frame"]
 
     async def _set(self, command: m.SetWireLog) -> AnyEvent:
         self._log(command.server).switch(command.on)
@@ -51,7 +39,7 @@ class WireLogHandlers(Handlers):
         frames = log.after(command.after)
         rows, size = [], 0
         for shown in await self._in_pool(
-            lambda: [wire_frame(each, self._redact) for each in frames[:_PAGE]]
+            lambda: [wire_frame(each, self._context.redactor.redact_value) for each in frames[:_PAGE]]
         ):
             size += 4 * len(shown.text) + 500
             if size > _PAGE_BYTES:
@@ -69,7 +57,7 @@ class WireLogHandlers(Handlers):
         noted = self._log(command.server).get(command.number)
         if noted is None:
             raise UserError("this frame is gone: newer ones replaced it, or the wire log was switched off")
-        text, cut = await self._in_pool(frame_text, noted, self._redact)
+        text, cut = await self._in_pool(frame_text, noted, self._context.redactor.redact_value)
         return WireText(server=command.server, number=command.number, text=text, cut=cut)
 
     async def _save(self, command: m.SaveWire) -> AnyEvent:
@@ -77,7 +65,9 @@ class WireLogHandlers(Handlers):
         if not frames:
             raise UserError("nothing to save: the wire log is empty")
         folder = self._context.loaded.paths.state_dir / "wire"
-        path, size = await self._in_pool(_write, folder, command.server, frames, self._redact)
+        path, size = await self._in_pool(
+            _write, folder, command.server, frames, self._context.redactor.redact_value
+        )
         return FileSaved(path=str(path), size=size)
 
 

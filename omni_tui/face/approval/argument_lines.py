@@ -6,7 +6,6 @@ Every line fits the width; where something is left out, a line says how much.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from textual.content import Content
 
@@ -16,6 +15,7 @@ from omni_tui.face.approval.values import (
     JsonObject,
     JsonValue,
     OwnLabel,
+    TextEdit,
     edit_in,
     edits_in,
     exact_text,
@@ -24,6 +24,7 @@ from omni_tui.face.approval.values import (
     spell_lines,
 )
 from omni_tui.face.approval.visible import has_invisible, visible
+from omni_tui.face.formats import counted
 from omni_tui.face.widgets.lines_view import fold
 
 _LOOKS_LIKE_JSON = re.compile(r'\s|.*\s\Z|-?\d|true\Z|false\Z|null\Z|["\[{]')
@@ -31,32 +32,30 @@ _PLAIN_KEY = re.compile(r"[\w.$@/#+*~-][\w.$@/#+*~:\[\]-]*")
 _SPACES = re.compile(r" {24,}")
 _EMPTY_RUN = 4
 _NUMBER = 5
+_CONTEXT = 2
+"""Unchanged lines that are shown before and after a changed one."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentBlock:
-    """The lines of one argument, or of two that are drawn as one edit."""
-
-    lines: list[Content]
-    arguments: int = 1
+ArgumentBlock = tuple[list[Content], int]
+"""Lines, and how many arguments they hold: 1, or 2 that are drawn as one edit."""
 
 
 def argument_lines(arguments: JsonObject, width: int) -> list[Content]:
     """Return all arguments, names in one column."""
-    return [line for block in argument_blocks(arguments, width) for line in block.lines]
+    return [line for lines, _count in argument_blocks(arguments, width) for line in lines]
 
 
 def argument_blocks(arguments: JsonObject, width: int) -> list[ArgumentBlock]:
     """Return all arguments, each with its lines, names in one column."""
     whole = edit_in(arguments)
     if whole is not None:
-        old, new, rest = whole
-        return [*argument_blocks(rest, width), ArgumentBlock(diff_lines(old, new, width), 2)]
+        lines = [*_edit_names(whole, width), *diff_lines(whole.old, whole.new, width)]
+        return [*argument_blocks(whole.rest, width), (lines, 2)]
     names = [key_name(key) for key, _value in arguments]
     column = min(max((name.cell_length for name in names), default=0), 14) + 2
     column = max(2, min(max(column, 9), width // 2))
     return [
-        ArgumentBlock(_argument(name, value, column, width))
+        (_argument(name, value, column, width), 1)
         for name, (_key, value) in zip(names, arguments, strict=True)
     ]
 
@@ -73,21 +72,25 @@ def key_name(key: str) -> Content:
 def _argument(name: Content, value: JsonValue, column: int, width: int) -> list[Content]:
     changes = edits_in(value)
     if changes:
-        count = f"{len(changes)} change" + ("" if len(changes) == 1 else "s")
-        lines = [*_beside(name, Content.styled(count, "$text-3"), column, width), Content("")]
-        for number, (old, new, rest) in enumerate(changes):
-            if number:
-                lines.append(Content.styled("⋯".rjust(_NUMBER), "$text-3"))
-            lines += argument_lines(rest, width) if rest else []
-            lines += diff_lines(old, new, width)
+        count = Content.styled(counted(len(changes), "change"), "$text-3")
+        lines = _beside(name, count, column, width)
+        for number, edit in enumerate(changes):
+            lines += _edit_names(edit, width, further=number > 0)
+            lines += argument_lines(edit.rest, width) if edit.rest else []
+            lines += diff_lines(edit.old, edit.new, width)
         return lines
     if type(value) is str and "\n" in value:
-        count = f"{value.count(chr(10)) + 1} lines"
-        return [
-            *_beside(name, Content.styled(count, "$text-3"), column, width),
-            *text_block(value, width),
-        ]
+        count = Content.styled(f"{value.count(chr(10)) + 1} lines", "$text-3")
+        return [*_beside(name, count, column, width), *text_block(value, width)]
     return [*_inline(name, value, column, width), *_exactly(value, column, width)]
+
+
+def _edit_names(edit: TextEdit, width: int, *, further: bool = False) -> list[Content]:
+    """Return the line above an edit: the names of the two texts that its lines are of."""
+    lead = Content.styled(("⋯" if further else "").rjust(_NUMBER) + " ", "$text-3")
+    old = Content.styled("- ", "$fail") + key_name(edit.old_key)
+    new = Content.styled("+ ", "$done") + key_name(edit.new_key)
+    return _hang(lead + old + Content("  ") + new, width)
 
 
 def _inline(name: Content, value: JsonValue, column: int, width: int) -> list[Content]:
@@ -138,12 +141,15 @@ def _exactly(value: JsonValue, column: int, width: int) -> list[Content]:
     return _beside(head, Content.styled(exact_text(value), "$waiting"), column, width)
 
 
-def text_block(text: str, width: int) -> list[Content]:
-    """Return a text with line numbers; a run of empty lines is one line with their count."""
+def text_block(text: str, width: int, limit: int | None = None) -> list[Content]:
+    """Return a text with line numbers; a run of empty lines is one line with their count.
+
+    With `limit`, it ends soon after so many lines.
+    """
     lines: list[Content] = []
     rows = text.split("\n")
     index = 0
-    while index < len(rows):
+    while index < len(rows) and (limit is None or len(lines) < limit):
         end = index
         while end < len(rows) and not rows[end]:
             end += 1
@@ -153,7 +159,7 @@ def text_block(text: str, width: int) -> list[Content]:
             continue
         lines += _numbered(str(index + 1), _marked(rows[index], "$text-1"), width)
         index += 1
-    return [*lines, *_block_exactly(text, width)]
+    return [*lines, *_block_exactly(text, width)] if limit is None else lines
 
 
 def diff_lines(old: str, new: str, width: int) -> list[Content]:
@@ -173,6 +179,48 @@ def diff_lines(old: str, new: str, width: int) -> list[Content]:
     return [*lines, *_block_exactly(old, width), *_block_exactly(new, width)]
 
 
+def changed_lines(old: str, new: str, width: int, limit: int) -> list[Content]:
+    """Return the lines in which two texts differ, with those around them; others are counted.
+
+    It ends soon after `limit` lines.
+    """
+    before, after = old.split("\n"), new.split("\n")
+    lines: list[Content] = []
+    for equal, a, b, c, d in diff_pieces(before, after):
+        first, last = a == c == 0, (b, d) == (len(before), len(after))
+        if equal:
+            lines += _around(after[c:d], c, first=first, last=last, width=width)
+            continue
+        for sign, rows, start, colour, back in (
+            ("- ", before[a:b], a, "$fail", "$removed"),
+            ("+ ", after[c:d], c, "$done", "$added"),
+        ):
+            for offset, row in enumerate(rows):
+                if len(lines) >= limit:
+                    return lines
+                lines += _changed(str(start + offset + 1), sign, row, colour, back, width)
+    return lines
+
+
+def _around(rows: list[str], start: int, *, first: bool, last: bool, width: int) -> list[Content]:
+    """Return the unchanged lines next to changed ones, and how many are between."""
+    head, tail = 0 if first else _CONTEXT, 0 if last else _CONTEXT
+    if len(rows) <= head + tail + 1:
+        head, tail = len(rows), 0
+    left = len(rows) - head - tail
+    lines = []
+    for at in [*range(head), *range(head + left, len(rows))]:
+        if left and at == head + left:
+            lines.append(_unchanged(left))
+        text = Content("  ") + _marked(rows[at], "$text-1")
+        lines += _numbered(str(start + at + 1), text, width)
+    return [*lines, _unchanged(left)] if left and not tail else lines
+
+
+def _unchanged(count: int) -> Content:
+    return Content.styled(f"{'⋯':>{_NUMBER}} {count:,} unchanged lines", "$text-3")
+
+
 def _block_exactly(text: str, width: int) -> list[Content]:
     """Return, as sent, the lines of a block that are sent differently from how they look."""
     lines: list[Content] = []
@@ -184,23 +232,18 @@ def _block_exactly(text: str, width: int) -> list[Content]:
 
 
 def _changed(number: str, sign: str, row: str, colour: str, back: str, width: int) -> list[Content]:
-    body = Content.styled(sign, colour) + _marked(row, colour)
-    numbered = _numbered(number, body, width)
     result = []
-    for line in numbered:
+    for line in _numbered(number, Content.styled(sign, colour) + _marked(row, colour), width):
         gutter, rest = line[: _NUMBER + 1], line[_NUMBER + 1 :]
-        rest = rest.extend_right(max(0, width - _NUMBER - 1 - rest.cell_length)).stylize_before(
-            f"on {back}"
-        )
-        result.append(gutter + rest)
+        rest = rest.extend_right(max(0, width - _NUMBER - 1 - rest.cell_length))
+        result.append(gutter + rest.stylize_before(f"on {back}"))
     return result
 
 
 def _numbered(number: str, body: Content, width: int) -> list[Content]:
-    pieces = fold(body, max(2, width - _NUMBER - 1))
-    lines = [Content.styled(number.rjust(_NUMBER) + " ", "$text-3") + pieces[0]]
-    lines += [Content(" " * (_NUMBER + 1)) + piece for piece in pieces[1:]]
-    return lines
+    first, *rest = fold(body, max(2, width - _NUMBER - 1))
+    lead = Content.styled(number.rjust(_NUMBER) + " ", "$text-3")
+    return [lead + first, *(Content(" " * (_NUMBER + 1)) + piece for piece in rest)]
 
 
 def _marked(row: str, style: str) -> Content:

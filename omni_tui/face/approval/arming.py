@@ -37,7 +37,7 @@ class Painted:
 class Press:
     """One key press: what was painted, whether approving was armed, and why it may not count.
 
-    `at` is when it was taken into account, in seconds of the face's clock.
+    `at` is when it was taken into account, in seconds of the face's clock; `stamp` is the event's time.
     """
 
     key: str
@@ -47,6 +47,7 @@ class Press:
     doubt: str
     changes: int = 0
     """How many changes the place and the screen had by then."""
+    stamp: float = 0.0
 
 
 class Arming:
@@ -113,13 +114,14 @@ class Arming:
             "it changed under the key; look again": late,
         }
         doubt = next((why for why, so in doubts.items() if so), "")
-        return Press(key, now, self.painted, armed, doubt, self._changes + self._screen.changes)
+        changes = self._changes + self._screen.changes
+        return Press(key, now, self.painted, armed, doubt, changes, stamp)
 
     def stands(self, press: Press) -> bool:
         """Return whether since the press no key came, nothing changed and the same thing is painted."""
         same = (self._last_key, self._last) == (press.key, press.at) and self.painted == press.painted
         return same and self._changes + self._screen.changes == press.changes
 
-    def due(self, press: Press) -> bool:
-        """Return whether the time to detect a burst is over."""
-        return self._clock.monotonic() - press.at >= BURST_S
+    def left(self, press: Press) -> float:
+        """Return the seconds for which a burst could still show itself, 0 once they are over."""
+        return max(0.0, press.at + BURST_S - self._clock.monotonic())

@@ -18,6 +18,7 @@ from omni_tui.face import actions
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.card_body import CardBody, fit_card
 from omni_tui.face.approval.pending_item import PendingItem
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import join_content, wrap
 
 LARGE = 4_000
@@ -77,7 +78,8 @@ class ApprovalCard(Widget):
                 words = f"Laying out {len(self.item.arguments):,} characters …"
                 self._lines, self._whole = wrap(Content.styled(words, "$text-2"), width), False
             else:
-                lines, fits = fit_card(body, self._keys(), (width, height), self._painted)
+                how = f"{shell_of(self).key(body.opens)} opens the full view"
+                lines, fits = fit_card(body, self._keys(), (width, height), self._painted, how)
                 self._lines, self._whole = lines, fits and self.item.complete
         self.refresh()
 
@@ -182,6 +184,5 @@ def _packed(labels: list[Content], width: int) -> Iterator[list[Content]]:
 
 
 def _key_label(key: str, label: str, action: str, style: str) -> Content:
-    """Return a key with its label; a click on it does the same."""
     text = Content.assemble((key, f"bold {style}"), (f" {label}", "$text-2"))
     return text.stylize(Style.from_meta({"decide": action}))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
+from omni_tui.face.formats import counted
 from omni_tui.face.widgets.lines_view import wrap, wrap_rows
 
 LABEL = 9
@@ -16,7 +17,7 @@ _BLANK = Content("")
 
 @dataclass(frozen=True, slots=True)
 class CardBody:
-    """The parts of a card at one width. `more` says how to see `arguments` that have no room.
+    """The parts of a card at one width. `opens` is the action that shows `arguments` that have no room.
 
     `blocks` has the number of lines and of arguments of each piece of `arguments`.
     """
@@ -26,7 +27,7 @@ class CardBody:
     verdict: list[Content]
     origin: list[Content]
     says: list[Content]
-    more: str = "A opens the full view"
+    opens: str = "approve"
     blocks: Sequence[tuple[int, int]] = ()
 
 
@@ -56,62 +57,63 @@ def labelled_rows(label: str, text: str, width: int) -> list[Content]:
 
 
 def fit_card(
-    body: CardBody, keys: list[Content], size: tuple[int, int], painted: Callable[[Content], bool]
+    body: CardBody,
+    keys: list[Content],
+    size: tuple[int, int],
+    painted: Callable[[Content], bool],
+    how: str,
 ) -> tuple[list[Content], bool]:
     """Fit a card into (width, height); False if some of the arguments had to be left out.
 
     The lines about the server are dropped first, then blank lines, and the arguments last. `painted`
     tells whether the cells of a row hold all of a line; the verdict, which says that all is shown, is
-    there only if they do for every line of the arguments.
+    there only if they do for every line of the arguments. `how` says how to see the
+    whole.
     """
     width, height = size
-    says = [*body.origin, *body.says]
-    attempts: list[list[list[Content]]] = [
-        [
-            body.head,
-            [_BLANK],
-            body.arguments,
-            [_BLANK, *body.verdict, _BLANK],
-            says,
-            [_BLANK, _BLANK],
-            keys,
-        ],
-        [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], body.origin, [_BLANK], keys],
-        [body.head, [_BLANK], body.arguments, body.verdict, body.origin[:1], [_BLANK], keys],
-        [body.head, body.arguments, body.verdict, keys],
+    loose = [*body.head, _BLANK, *body.arguments, _BLANK, *body.verdict, _BLANK, *body.origin]
+    attempts = [
+        [*loose, *body.says, _BLANK, _BLANK, *keys],
+        [*loose, _BLANK, *keys],
+        [*body.head, _BLANK, *body.arguments, *body.verdict, *body.origin[:1], _BLANK, *keys],
+        [*body.head, *body.arguments, *body.verdict, *keys],
     ]
-    for attempt in attempts:
-        lines = [line for part in attempt for line in part]
-        if len(lines) <= height:
-            if all(painted(line) for line in (*body.head, *body.arguments, *body.verdict)):
-                return lines, True
-            break
-    return _cut(body, keys, width, height, painted), False
+    lines = next((lines for lines in attempts if len(lines) <= height), None)
+    if lines is not None and all(painted(line) for line in (*body.head, *body.arguments, *body.verdict)):
+        return lines, True
+    return _cut(body, keys, width, height, painted, how), False
 
 
 def _cut(
-    body: CardBody, keys: list[Content], width: int, height: int, painted: Callable[[Content], bool]
+    body: CardBody,
+    keys: list[Content],
+    width: int,
+    height: int,
+    painted: Callable[[Content], bool],
+    how: str,
 ) -> list[Content]:
-    """Return the beginning of the arguments, and how much of them is missing."""
+    """Return the beginning of the arguments, how much of them is missing, and `how` to see it."""
     head = body.head
     room = 0
-    more = _more(body, 0, width, painted)
+    more = _more(body, 0, width, painted, how)
     for _again in range(3):  # the count itself takes room
         fixed = len(more) + len(keys)
         head = body.head[: max(0, height - fixed)]
         room = max(0, min(height - fixed - len(head), len(body.arguments) - 1))
-        more = _more(body, room, width, painted)
+        more = _more(body, room, width, painted, how)
     return [*head, *body.arguments[:room], *more, *keys][:height]
 
 
-def _more(body: CardBody, room: int, width: int, painted: Callable[[Content], bool]) -> list[Content]:
+def _more(
+    body: CardBody, room: int, width: int, painted: Callable[[Content], bool], how: str
+) -> list[Content]:
     left = len(body.arguments) - room
-    count = f"{left} more line{'' if left == 1 else 's'}" if left else "not all of it can be drawn here"
+    count = counted(left, "more line") if left else "not all of it can be drawn here"
     total = sum(arguments for _lines, arguments in body.blocks)
     missing = total - _whole(body, room, painted)
     if total > 1 and missing:
         count += f", {missing} of {total} arguments not shown whole"
-    return wrap(Content.styled(f"… {count}: {body.more}", "$waiting"), width)
+    return wrap(Content.styled(f"… {count}: {how}", "$waiting"), width)
 
 
 def _whole(body: CardBody, room: int, painted: Callable[[Content], bool]) -> int:

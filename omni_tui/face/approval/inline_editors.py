@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult, SuspendNotSupported
@@ -14,56 +15,45 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
-from omni_tui.face.approval.pending_item import PendingItem, VerdictOrCancel
+from omni_tui.face.approval.pending_item import PendingItem
 from omni_tui.face.approval.values import parse, spell_lines
 from omni_tui.face.editor import EditedFile
 from omni_tui.face.form import exact_json
-from omni_tui.face.port import CommandError, Port
+from omni_tui.face.key_names import UNDO
+from omni_tui.face.port import CommandError
 from omni_tui.face.shell import shell_of
-from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.events import ArgumentsChecked, Problem
 from omni_tui.security.text import safe_line
 
-
-class InlineOwner(Protocol):
-    """The pane that an inline editor is part of."""
-
-    @property
-    def port(self) -> Port:
-        """The way to the engine."""
-        ...
-
-    def close_inline(self, *, refocus: bool = False) -> None:
-        """Close the inline editor; with `refocus` the list gets the keys."""
-        ...
-
-    def decide(self, key: str, digest: str, verdict: VerdictOrCancel, feedback: str = "") -> None:
-        """Send a decision on exactly this."""
-        ...
+if TYPE_CHECKING:
+    from omni_tui.face.panes.approvals import ApprovalsPane
 
 
 class FeedbackInput(Input):
-    """Feedback to the model on a rejection. Enter rejects with it, Esc keeps the item waiting."""
+    """Feedback to the model on a rejection, of one item or several. Enter rejects, Esc keeps what waits."""
 
     DEFAULT_CSS = """
     FeedbackInput { dock: bottom; margin: 0 2 1 2; background: $bar; }
     """
     BINDINGS = [Binding("escape", "cancel", "keep it", show=True)]
 
-    def __init__(self, item: PendingItem, owner: InlineOwner) -> None:
-        super().__init__(
-            placeholder="why not? the model reads this · enter rejects · esc keeps it", compact=True
-        )
+    def __init__(self, items: Sequence[PendingItem], owner: ApprovalsPane) -> None:
+        several = "rejects · esc keeps it"
+        if len(items) > 1:
+            several = f"rejects all {len(items)} · esc keeps them"
+        super().__init__(placeholder=f"why not? the model reads this · enter {several}", compact=True)
         self.add_class("-inline")
         self.cursor_blink = False
-        self._item, self._owner = item, owner
+        self._items, self._owner = [(item.key, item.digest) for item in items], owner
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Reject with this feedback."""
         event.stop()
         self._owner.close_inline(refocus=True)
-        self._owner.decide(self._item.key, self._item.digest, "reject", event.value.strip())
+        together = len(self._items) if len(self._items) > 1 else 0
+        for key, digest in self._items:
+            self._owner.decide(key, digest, "reject", event.value.strip(), batch=together)
 
     def action_cancel(self) -> None:
         """Close the line; the item still waits."""
@@ -93,7 +83,7 @@ class ArgumentsEditor(Vertical):
         Binding("escape", "cancel", "keep as it was", priority=True),
     ]
 
-    def __init__(self, item: PendingItem, owner: InlineOwner) -> None:
+    def __init__(self, item: PendingItem, owner: ApprovalsPane) -> None:
         super().__init__(classes="-inline")
         self._item, self._owner = item, owner
         self.can_focus = False

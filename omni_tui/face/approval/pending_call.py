@@ -8,42 +8,36 @@ from textual.content import Content
 
 from omni_tui.face.approval.argument_lines import argument_blocks
 from omni_tui.face.approval.card_body import CardBody, head_lines, labelled
-from omni_tui.face.approval.pending_item import DECISION_KEYS, PLAIN, KeyRows, PendingItem, VerdictOrCancel
+from omni_tui.face.approval.pending_item import DECISION_KEYS, PLAIN, KeyRows, PendingItem, PersonVerdict
 from omni_tui.face.approval.values import JsonObject, main_argument, parse, shows_differently
 from omni_tui.face.approval.visible import visible, visible_identifier
+from omni_tui.face.risk import risk_chip
 from omni_tui.face.widgets.lines_view import fold, join_content, wrap
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import CheckArguments, DecideCall, EditCall, ReadArguments
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
 
-_RISKS = {
-    "read": ("READS", "bold $on-colour on $done"),
-    "write": ("WRITES", "bold $on-colour on $waiting"),
-    "destructive": ("DESTROYS", "bold $on-colour on $fail"),
-    "unknown": ("UNKNOWN", "bold $on-colour on $text-2"),
-}
 _DESCRIPTION_LIMIT = 400
 
 
 class PendingCallItem(PendingItem):
-    """A call in the queue. `agent` as in `PendingItem`."""
+    """A call in the queue. `agent` as in `PendingItem`; `allowed_by` is a rule that would allow it now."""
 
     noun = "call"
+    unanswered = "then it is not sent"
 
-    def __init__(self, event: ApprovalRequested, agent: str = "") -> None:
-        super().__init__(
-            event.call,
-            server=event.server,
-            label=event.label,
-            digest=event.digest,
-            ts=event.ts,
-            arguments=event.arguments,
-            arguments_json=event.arguments_json,
-            complete=event.complete,
-            edited=event.edited,
-        )
+    def __init__(self, event: ApprovalRequested, agent: str = "", allowed_by: str = "") -> None:
+        super().__init__(event.call, event)
+        self.server, self.label, self.complete = event.server, event.label, event.complete
+        self.arguments, self.arguments_json = event.arguments, event.arguments_json
         self.event = event
+        self.tool = event.tool
         self.agent = agent
+        self.allowed_by = allowed_by
+
+    def allowed(self, rule: str) -> PendingItem:
+        """Return the item as it is once a rule would let it pass; "" for none."""
+        return PendingCallItem(self.event, self.agent, rule)
 
     @property
     def name(self) -> str:
@@ -65,10 +59,15 @@ class PendingCallItem(PendingItem):
         """Why it may not be approved together with others, "" if it may."""
         if self.event.risk == "destructive":
             return "destructive calls are approved one by one"
-        if self.event.held:
-            return "its server or tool changed; decide on it by itself"
-        if self.edited:
-            return "it was edited; decide on it by itself"
+        alone = {
+            "its server or tool changed": self.event.held,
+            "its tool is new on this server": self.event.news == "new",
+            "it was edited": self.edited,
+            "it waited when the app ended": self.event.restored,
+            "some of its characters do not show": self.event.differs,
+        }
+        if (why := next((words for words, so in alone.items() if so), "")) != "":
+            return f"{why}; decide on it by itself"
         return "" if self.complete else "it is too long to be shown together with others"
 
     @property
@@ -80,16 +79,18 @@ class PendingCallItem(PendingItem):
     def keys(self) -> KeyRows:
         """The keys of the card, by rows."""
         first, second = DECISION_KEYS
-        return first, (*second[:2], ("mark", "", PLAIN), *second[2:])
+        if self.event.turn:
+            first = (*first, ("reject_stop", "", "$fail"))
+        news = (("show_change", "", "$waiting"),) if self.event.news else ()
+        return first, (*news, *second[:2], ("mark", "", PLAIN), *second[2:], ("write_rule", "", PLAIN))
 
     @property
     def _parsed(self) -> JsonObject | None:
         return parse(self.arguments_json) if self.complete else None
 
     def chip(self) -> Content:
-        """Draw the risk."""
-        word, style = _RISKS[self.event.risk]
-        parts = [Content.styled(f" {word} ", style)]
+        """Draw the risk, as known or as claimed."""
+        parts = [Content.styled(*risk_chip(self.event.risk, server_trusted=self.event.server_trusted))]
         if self.event.held:
             parts.append(Content.styled(" HELD ", "bold $on-colour on $fail"))
         if self.edited:
@@ -106,18 +107,23 @@ class PendingCallItem(PendingItem):
         for number, why in enumerate(event.why or ("nothing allows it",)):
             lead = "and because " if number else asked
             head += wrap(Content.styled(f"{lead}{visible(why)}", "$text-2"), width)
+        head += self.deadline_lines(width)
+        if self.allowed_by:
+            words = f"now allowed by the rule {visible_identifier(self.allowed_by)}"
+            head += wrap(Content.styled(words, "$done"), width)
+        if event.alike:
+            head += wrap(Content.styled(f"its name: {visible(event.alike)}", "$waiting"), width)
         arguments = self._parsed
         if arguments is not None:
             blocks = argument_blocks(arguments, width)
-            drawn = [line for block in blocks for line in block.lines]
+            drawn = [line for lines, _count in blocks for line in lines]
             drawn = drawn or [Content.styled("no arguments", "$text-3")]
             verdict = _verdict(arguments)
-            counts = [(len(block.lines), block.arguments) for block in blocks]
+            counts = [(len(lines), count) for lines, count in blocks]
         else:
             drawn, verdict, counts = self._as_text(width), self._verdict_of_text(), []
-        return CardBody(
-            head, drawn, wrap(verdict, width), self._origin(width), self._description(width), blocks=counts
-        )
+        says = self._description(width)
+        return CardBody(head, drawn, wrap(verdict, width), self._origin(width), says, blocks=counts)
 
     def _as_text(self, width: int) -> list[Content]:
         """Draw what cannot be taken apart: the exact text if all of it is here, else its beginning."""
@@ -162,10 +168,12 @@ class PendingCallItem(PendingItem):
             case _:
                 return False
 
-    def decision(self, digest: str, verdict: VerdictOrCancel, feedback: str) -> AnyCommand | None:
+    def decision(self, digest: str, verdict: PersonVerdict, feedback: str) -> AnyCommand | None:
         """Return the command of a decision."""
         if verdict == "cancel":
             return None
+        if verdict == "stop":
+            return DecideCall(call=self.key, digest=digest, verdict="reject", stop=True)
         return DecideCall(call=self.key, digest=digest, verdict=verdict, feedback=feedback)
 
     def edit(self, content: JsonText) -> AnyCommand:

@@ -13,14 +13,19 @@ from textual.content import Content
 
 from omni_tui.face.approval.card_body import CardBody
 from omni_tui.face.approval.visible import visible, visible_identifier
+from omni_tui.face.formats import local_time
+from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import Verdict
+from omni_tui.protocol.events import ApprovalRequested
+from omni_tui.protocol.plan import PlanProposed
+from omni_tui.protocol.server_requests import ServerRequestOpened
 
 if TYPE_CHECKING:
     from omni_tui.face.approval.pending_request import PendingRequestItem
 
-VerdictOrCancel: TypeAlias = Verdict | Literal["cancel"]
-"""A decision; `cancel` is for server requests only."""
+PersonVerdict: TypeAlias = Verdict | Literal["stop", "cancel"]
+"""A decision; `stop` rejects a call and stops its turn, `cancel` is for server requests only."""
 DecisionKey: TypeAlias = tuple[str, str, str]
 """An action, its label ("" for the registry's), and a style ("" for that of accepting)."""
 KeyRows: TypeAlias = tuple[tuple[DecisionKey, ...], ...]
@@ -41,46 +46,44 @@ class PendingItem(ABC):
 
     noun: ClassVar[str]
     """What it is called in a sentence."""
+    unanswered: ClassVar[str]
+    """What happens to it if nobody decides in time."""
     from_server: ClassVar[bool] = False
     """Whether a server asked for it."""
     accept_label: str = "approve"
     reject_label: ClassVar[str] = "reject"
     exact_label: ClassVar[str] = "exactly as it is sent"
-    done: ClassVar[dict[VerdictOrCancel, str]] = {
-        "approve": "approved",
-        "reject": "rejected",
-        "defer": "deferred",
-    }
+    done: ClassVar[dict[PersonVerdict, str]] = {
+        "approve": "approved", "reject": "rejected", "defer": "deferred",
+        "stop": "rejected",
+    }  # fmt: skip
     """What the card says after a decision."""
     agent: str = ""
     """The task, or else the path, of the agent whose call it is; "" for the person and the root agent."""
+    allowed_by: str = ""
+    """The rule that would let a call pass now, "" if none."""
+    tool: str = ""
+    """The exact name of the tool of a call."""
     why_blocked: str = ""
     """Why it cannot be accepted now, "" if it can."""
     form: PendingRequestItem | None = None
     """Itself, where accepting only opens a form: the decision is made there."""
 
-    def __init__(
-        self,
-        key: str,
-        *,
-        server: str,
-        label: SafeText,
-        digest: str,
-        ts: float,
-        arguments: SafeText,
-        arguments_json: JsonText,
-        complete: bool,
-        edited: bool,
-    ) -> None:
+    server: str
+    label: SafeText
+    arguments: SafeText
+    arguments_json: JsonText
+    complete: bool
+
+    def __init__(self, key: str, event: ApprovalRequested | PlanProposed | ServerRequestOpened) -> None:
         self.key = key
-        self.server = server
-        self.label = label
-        self.digest = digest
-        self.ts = ts
-        self.arguments = arguments
-        self.arguments_json = arguments_json
-        self.complete = complete
-        self.edited = edited
+        self.digest, self.ts, self.edited = event.digest, event.ts, event.edited
+        self.expires = event.expires
+        """When it ends by itself, unapproved, as Unix time; 0 for never."""
+
+    def allowed(self, rule: str) -> PendingItem:
+        """Return the item as it is once a rule would let it pass ("" for none); only calls do."""
+        return self
 
     @property
     def name(self) -> str:
@@ -120,6 +123,16 @@ class PendingItem(ABC):
         """
         return frozenset({"approve", "copy_call", "mark", *(name for row in self.keys for name, *_ in row)})
 
+    @property
+    def deadline(self) -> str:
+        """When it ends by itself, and what that means; "" if it waits as long as it takes."""
+        when = local_time(self.expires, self.ts)
+        return f"expires at {when}: {self.unanswered}" if self.expires else ""
+
+    def deadline_lines(self, width: int) -> list[Content]:
+        """Draw the deadline, if there is one."""
+        return wrap(Content.styled(self.deadline, "$waiting"), width) if self.expires else []
+
     @abstractmethod
     def chip(self) -> Content:
         """Draw its kind as a filled word, with what else must be known at a glance."""
@@ -142,7 +155,7 @@ class PendingItem(ABC):
         """Whether after this event it is not what it was, or no longer waits."""
 
     @abstractmethod
-    def decision(self, digest: str, verdict: VerdictOrCancel, feedback: str) -> AnyCommand | None:
+    def decision(self, digest: str, verdict: PersonVerdict, feedback: str) -> AnyCommand | None:
         """Return the command of a decision on what `digest` names; None if only the queue changes."""
 
     @abstractmethod

@@ -10,8 +10,9 @@ from functools import cached_property
 from textual.content import Content
 
 from omni_tui.face.approval.card_body import CardBody, head_lines, labelled, labelled_rows
-from omni_tui.face.approval.pending_item import DECISION_KEYS, KeyRows, PendingItem, VerdictOrCancel
+from omni_tui.face.approval.pending_item import DECISION_KEYS, KeyRows, PendingItem, PersonVerdict
 from omni_tui.face.approval.visible import visible, visible_identifier
+from omni_tui.face.formats import counted
 from omni_tui.face.overview import plan_key
 from omni_tui.face.widgets.lines_view import wrap, wrap_rows
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, SafeText
@@ -41,23 +42,18 @@ class PendingPlanItem(PendingItem):
     """A plan in the queue."""
 
     noun = "plan"
+    unanswered = "then it is not carried out"
     exact_label = "exactly as it is carried out"
     why_not_in_batch = "a plan is decided on by itself"
     keys: KeyRows = DECISION_KEYS
 
     def __init__(self, event: PlanProposed) -> None:
         tasks = sum(len(phase.tasks) for phase in event.phases)
-        super().__init__(
-            plan_key(event.plan),
-            server="plan",
-            label=safe_line(f"{_count(len(event.phases), 'phase')}, {_count(tasks, 'task')}"),
-            digest=event.digest,
-            ts=event.ts,
-            arguments=safe(event.plan_json, limit=_LIMIT, joined=False),
-            arguments_json=event.plan_json,
-            complete=True,
-            edited=event.edited,
-        )
+        super().__init__(plan_key(event.plan), event)
+        self.server, self.complete = "plan", True
+        self.label = safe_line(f"{counted(len(event.phases), 'phase')}, {counted(tasks, 'task')}")
+        self.arguments = safe(event.plan_json, limit=_LIMIT, joined=False)
+        self.arguments_json = event.plan_json
         self.event = event
 
     @property
@@ -92,6 +88,7 @@ class PendingPlanItem(PendingItem):
     def body(self, width: int) -> CardBody:
         """Draw the parts of its card."""
         head = head_lines(Content.styled(f"plan · {self.label}", "bold $text-1"), self.chip(), width)
+        head += self.deadline_lines(width)
         drawn: list[Content] = []
         for label, text in (("new plan", self.event.why), ("analysis", self.event.analysis)):
             if text.strip():
@@ -111,7 +108,7 @@ class PendingPlanItem(PendingItem):
             case _:
                 return False
 
-    def decision(self, digest: str, verdict: VerdictOrCancel, feedback: str) -> AnyCommand | None:
+    def decision(self, digest: str, verdict: PersonVerdict, feedback: str) -> AnyCommand | None:
         """Return the command of a decision; the engine does not know of deferring a plan."""
         if verdict in ("approve", "reject"):
             return DecidePlan(plan=self.event.plan, digest=digest, verdict=verdict, feedback=feedback)
@@ -124,7 +121,7 @@ class PendingPlanItem(PendingItem):
 
 def _phase(number: int, phase: PlanPhase, width: int) -> list[Content]:
     title = Content.styled(f"{number} {visible(phase.title)}", "bold $text-1")
-    count = Content.styled(f"  {_count(len(phase.tasks), 'task')}", "$text-3")
+    count = Content.styled(f"  {counted(len(phase.tasks), 'task')}", "$text-3")
     lines = wrap(title + count, width)
     for at, task in enumerate(phase.tasks):
         lines += _task(task, width, last=at == len(phase.tasks) - 1)
@@ -132,7 +129,6 @@ def _phase(number: int, phase: PlanPhase, width: int) -> list[Content]:
 
 
 def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
-    """Draw one task as a branch of its phase, with its whole title and goal."""
     branch, under = ("└ ", "  ") if last else ("├ ", "│ ")
     room = max(8, width - len(_UNDER))
     after = ", ".join(visible(each) for each in task.after)
@@ -154,7 +150,3 @@ def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
     first = Content.styled(f"{_SIDE}{branch}", "$text-3")
     rest = Content.styled(f"{_SIDE}{under}", "$text-3")
     return [(first if at == 0 else rest) + line for at, line in enumerate(inner)]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

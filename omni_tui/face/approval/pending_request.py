@@ -13,10 +13,11 @@ from textual.content import Content
 
 from omni_tui.face.approval.argument_lines import argument_lines
 from omni_tui.face.approval.card_body import CardBody, head_lines, labelled, labelled_rows
-from omni_tui.face.approval.pending_item import PLAIN, DecisionKey, KeyRows, PendingItem, VerdictOrCancel
+from omni_tui.face.approval.pending_item import PLAIN, DecisionKey, KeyRows, PendingItem, PersonVerdict
 from omni_tui.face.approval.values import JsonLiteral, JsonObject, JsonValue, OwnLabel, parse, spell
 from omni_tui.face.approval.visible import has_invisible, visible, visible_identifier
 from omni_tui.face.form.schema import Field, read_schema
+from omni_tui.face.formats import counted
 from omni_tui.face.overview import server_request_key
 from omni_tui.face.widgets.lines_view import join_content, wrap, wrap_rows
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, SafeText
@@ -33,7 +34,7 @@ from omni_tui.security.text import safe_line
 _CHIPS = {"form": "ASKS YOU", "url": "A PAGE", "sampling": "ASKS YOUR MODEL"}
 _STAGE_CHIPS = {"answering": "MODEL IS ANSWERING", "review": "MODEL'S ANSWER"}
 _ACCEPT = {"form": "fill in", "url": "agree", "sampling": "let it answer", "review": "send"}
-_ACTIONS: dict[VerdictOrCancel, ServerRequestAction] = {
+_ACTIONS: dict[PersonVerdict, ServerRequestAction] = {
     "approve": "accept",
     "reject": "decline",
     "cancel": "cancel",
@@ -54,6 +55,7 @@ class PendingRequestItem(PendingItem):
     """A server request in the queue. `during` names the call during which it came, if known."""
 
     noun = "request"
+    unanswered = "then the server is told that nobody decided"
     from_server = True
     reject_label = "decline"
     exact_label = "exactly as it came"
@@ -61,17 +63,10 @@ class PendingRequestItem(PendingItem):
     why_not_in_batch = "a server request is answered by itself"
 
     def __init__(self, event: ServerRequestOpened, during: str = "") -> None:
-        super().__init__(
-            server_request_key(event.ask),
-            server=event.server,
-            label=safe_line(event.label, limit=_LABEL_LIMIT),
-            digest=event.digest,
-            ts=event.ts,
-            arguments=event.content,
-            arguments_json=event.content_json,
-            complete=event.complete,
-            edited=event.edited,
-        )
+        super().__init__(server_request_key(event.ask), event)
+        self.server, self.label = event.server, safe_line(event.label, limit=_LABEL_LIMIT)
+        self.arguments, self.arguments_json = event.content, event.content_json
+        self.complete = event.complete
         self.event = event
         self.during = during
         self.kind = "review" if event.stage == "review" else event.kind
@@ -133,15 +128,9 @@ class PendingRequestItem(PendingItem):
         elif not event.complete:
             verdict = f"only the beginning is shown; {event.size:,} bytes in all"
         style = "$text-2" if event.complete and not event.differs else "$waiting"
-        key = "v" if self.form is not None else "A"
-        return CardBody(
-            self._head(width),
-            lines,
-            wrap(Content.styled(verdict, style), width),
-            self._origin(width),
-            [],
-            f"{key} opens the full view",
-        )
+        opens = "view_call" if self.form is not None else "approve"
+        said = wrap(Content.styled(verdict, style), width)
+        return CardBody(self._head(width), lines, said, self._origin(width), [], opens)
 
     def full_view(self, width: int) -> list[Content]:
         """Draw all of it, with what is to be known about it first."""
@@ -159,7 +148,7 @@ class PendingRequestItem(PendingItem):
         for why in event.why[:8]:
             text = Content.assemble(("! ", "bold $waiting"), (safe_line(why, limit=_WHY_LIMIT), "$waiting"))
             head += wrap(text, width)
-        return head
+        return head + self.deadline_lines(width)
 
     def _origin(self, width: int) -> list[Content]:
         event = self.event
@@ -179,14 +168,11 @@ class PendingRequestItem(PendingItem):
             case _:
                 return False
 
-    def decision(self, digest: str, verdict: VerdictOrCancel, feedback: str) -> AnyCommand | None:
+    def decision(self, digest: str, verdict: PersonVerdict, feedback: str) -> AnyCommand | None:
         """Return the command of a decision; the server is not told of deferring."""
-        action = _ACTIONS.get(verdict)
-        return (
-            None
-            if action is None
-            else AnswerServerRequest(ask=self.event.ask, digest=digest, action=action)
-        )
+        if (action := _ACTIONS.get(verdict)) is None:
+            return None
+        return AnswerServerRequest(ask=self.event.ask, digest=digest, action=action)
 
     def edit(self, content: JsonText) -> AnyCommand:
         """Return the command that puts another request or answer in its place."""
@@ -215,14 +201,12 @@ def _why_blocked(event: ServerRequestOpened) -> str:
 
 
 def _page_url(event: ServerRequestOpened) -> str:
-    """Return the exact address of a page, "" where it is not known."""
     pairs = parse(event.content_json) if event.kind == "url" and event.complete else None
     address = dict(pairs).get("url") if pairs else None
     return address if type(address) is str else ""
 
 
 def _form(event: ServerRequestOpened, width: int) -> Drawn:
-    """Draw the fields: name, type, whether it is required, description."""
     if not event.complete:
         return _as_text(event, width), ""
     whole = read_schema(event.content_json)
@@ -236,9 +220,9 @@ def _form(event: ServerRequestOpened, width: int) -> Drawn:
     if whole.open:
         lines += wrap(Content.styled("and more values, as JSON", "$text-3"), width)
     required = sum(field.required for field in fields)
-    count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}, {required} required"
     if not fields:
         return lines, "it needs no values · nothing is sent before you agree"
+    count = f"{counted(len(fields), 'field')}, {required} required"
     return lines, f"{count} · nothing is sent before you fill it in"
 
 
@@ -265,23 +249,19 @@ def _hint(field: Field) -> str:
 
 
 def _page(event: ServerRequestOpened, width: int) -> Drawn:
-    """Draw the host, and the whole address."""
     host = safe_line(event.host, limit=300) or "unknown"
     lines = labelled("host", (host, "bold $waiting"), width=width)
     if address := _page_url(event):
         lines += argument_lines(JsonObject([("address", address)]), width)
     else:
         lines += _as_text(event, width)
-    how = (
-        "agreeing opens it in a browser"
-        if event.browser
-        else "no browser can be opened here: copy it with y and open it yourself, then agree"
-    )
+    how = "agreeing opens it in a browser"
+    if not event.browser:
+        how = "no browser can be opened here: copy it and open it yourself, then agree"
     return lines, f"the whole address is shown · nothing has been fetched · {how}"
 
 
 def _sampling(event: ServerRequestOpened, width: int) -> Drawn:
-    """Draw what would go to the model, and what is left to spend."""
     lines: list[Content] = []
     for label, text in (("model", event.model), ("budget", event.budget)):
         if text:
@@ -296,7 +276,6 @@ def _sampling(event: ServerRequestOpened, width: int) -> Drawn:
 
 
 def _review(event: ServerRequestOpened, width: int) -> Drawn:
-    """Draw the model's answer."""
     head = f"{safe_line(event.model, limit=200) or 'the model'} answers"
     lines = wrap(Content.styled(head, "$text-2"), width)
     pairs = parse(event.content_json) if event.complete else None
@@ -316,22 +295,15 @@ def _as_text(event: ServerRequestOpened, width: int) -> list[Content]:
 
 
 def _request_lines(request: JsonObject, width: int) -> list[Content]:
-    """Draw a whole sampling request: limits, what else it holds, system prompt, every message."""
     known = (*_LIMITS, "systemPrompt", "messages")
     limits = JsonObject((OwnLabel(_LIMITS[key]), value) for key, value in request if key in _LIMITS)
     rest = JsonObject((key, value) for key, value in request if key not in known)
     lines = [*argument_lines(limits, width), *argument_lines(rest, width)]
-    for key, value in request:
-        if key == "systemPrompt":
-            lines += _part(JsonObject([("system", value)]), width)
-    for key, value in request:
-        if key == "messages":
-            lines += _part(_messages(value), width)
+    prompts = [JsonObject([("system", value)]) for key, value in request if key == "systemPrompt"]
+    messages = [_messages(value) for key, value in request if key == "messages"]
+    for pairs in filter(None, (*prompts, *messages)):
+        lines += [Content(""), *argument_lines(pairs, width)]
     return lines
-
-
-def _part(pairs: JsonObject, width: int) -> list[Content]:
-    return [Content(""), *argument_lines(pairs, width)] if pairs else []
 
 
 def _messages(value: JsonValue) -> JsonObject:

@@ -14,16 +14,27 @@ from omni_tui.face.approval.pending_request import PendingRequestItem
 from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.clock import Clock
 from omni_tui.face.overview import plan_key, server_request_key
+from omni_tui.face.widgets.lines_view import fit_content
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
+from omni_tui.protocol.rules import RuleAdded, RuleRevoked
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.security.text import safe_line
 
 _AGENT = 24
 BATCH_LIMIT = 20
 """Most calls that may be approved together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOffer:
+    """Waiting calls that a new rule would allow. `marked` is what was marked before."""
+
+    rule: str
+    calls: tuple[str, ...]
+    marked: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,9 @@ class PendingQueue:
         self.deciding: set[str] = set()
         """Items whose decision is on its way to the engine."""
         self.ended: EndedItem | None = None
-        """The last item that went, for the empty card."""
+        """The last item that was decided on or withdrawn, for the empty card."""
+        self.offer: RuleOffer | None = None
+        """What a rule that was just written would allow, until the person has seen it."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -84,8 +97,8 @@ class PendingQueue:
                 return self._put(self._call(event))
             case PlanProposed():
                 return self._propose(event)
-            case PlanDecided(plan=plan, verdict=verdict):
-                return self._drop(plan_key(plan), verdict)
+            case PlanDecided(plan=plan, verdict=verdict, decider=decider):
+                return self._drop(plan_key(plan), _how(verdict, decider))
             case PlanEnded(plan=plan):
                 return self._drop(plan_key(plan), "over")
             case ServerRequestOpened():
@@ -99,10 +112,62 @@ class PendingQueue:
             case CallChanged() | CallFinished():
                 return self._drop(event.call, event.state)
             case ServerRequestClosed():
-                return self._drop(server_request_key(event.ask), event.outcome)
+                return self._drop(server_request_key(event.ask), _how(event.outcome, event.decider))
             case _:
-                pass
+                return self._follow_rules(event)
         return False
+
+    # --- rules
+
+    def _follow_rules(self, event: AnyEvent) -> bool:
+        if isinstance(event, RuleAdded):
+            return self._allow(event)
+        return isinstance(event, RuleRevoked) and self._allow_no_more(event.id)
+
+    @property
+    def offered(self) -> list[str]:
+        """The keys of the calls that the offered rule would allow and that still wait as they were."""
+        offer = self.offer
+        return [] if offer is None else [key for key in offer.calls if self._is_allowed_by(key, offer.rule)]
+
+    def _is_allowed_by(self, key: str, rule: str) -> bool:
+        item = self._items.get(key)
+        return item is not None and item.allowed_by == rule
+
+    def _allow(self, event: RuleAdded) -> bool:
+        """Say on the calls that a new rule would allow that it does; mark all but the one at hand."""
+        allowed = [key for key in event.allows if key in self._items]
+        for key in allowed:
+            self._say_allowed(key, event.id)
+        others = [key for key in allowed if key != event.call]
+        self.end_offer()
+        if others:
+            together = [key for key in others if not self._items[key].why_not_in_batch]
+            self.offer = RuleOffer(event.id, tuple(others), frozenset(self.marked))
+            self.marked = set(together[:BATCH_LIMIT])
+        return bool(allowed)
+
+    def _allow_no_more(self, rule: str) -> bool:
+        """Take back what a revoked rule would have allowed."""
+        if self.offer is not None and self.offer.rule == rule:
+            self.end_offer()
+        found = [key for key in self._items if self._is_allowed_by(key, rule)]
+        for key in found:
+            self._say_allowed(key, "")
+        return bool(found)
+
+    def _say_allowed(self, key: str, rule: str) -> None:
+        self._items[key] = self._items[key].allowed(rule)
+
+    def _check_offer(self) -> None:
+        if self.offer is not None and not self.offered:
+            self.end_offer()
+
+    def end_offer(self) -> None:
+        """Mark again what was marked before a rule's calls were offered."""
+        if self.offer is not None:
+            self.marked = set(self.offer.marked) & set(self._items)
+            self.offer = None
 
     def defer(self, key: str) -> None:
         """Move an item to the end."""
@@ -139,6 +204,7 @@ class PendingQueue:
         self._items[item.key] = item
         self.marked.discard(item.key)
         self.deciding.discard(item.key)
+        self._check_offer()
         return True
 
     def _drop(self, key: str, how: str) -> bool:
@@ -147,6 +213,7 @@ class PendingQueue:
             return False
         self.deciding.discard(key)
         self.marked.discard(key)
+        self._check_offer()
         if key in self._deferred:
             self._deferred.remove(key)
         self.ended = EndedItem(key, item.noun, how)
@@ -181,15 +248,20 @@ class QueueRows(RowList):
         if key in self.queue.deciding:
             right = Content.styled("sending … ", "$text-3")
         else:
-            right = Content.styled(f"{waiting_time(self._clock.time() - item.ts)} ", "$text-2")
+            limit = f" of {waiting_time(round(item.expires - item.ts))}" if item.expires else ""
+            right = Content.styled(f"{waiting_time(self._clock.time() - item.ts)}{limit} ", "$text-2")
         room = width - left.cell_length - right.cell_length - 3
         headline = Content.styled(item.headline, "$text-1" if current else "$text-2")
         if room < 6:
-            left = left.truncate(width - right.cell_length - 1, ellipsis=True)
-            return left + Content(" " * max(1, width - left.cell_length - right.cell_length)) + right
-        headline = headline.truncate(room, ellipsis=True)
-        gap = " " * max(1, width - left.cell_length - 2 - headline.cell_length - right.cell_length)
-        return left + Content("  ") + headline + Content(gap) + right
+            left = fit_content(left, width - right.cell_length - 1)
+        else:
+            left += Content("  ") + fit_content(headline, room)
+        return left + " " * max(1, width - left.cell_length - right.cell_length) + right
+
+
+def _how(verdict: str, decider: str) -> str:
+    """Return the word for how an item ended: what nobody decided on in time is expired, of any kind."""
+    return "expired" if decider == "timeout" else verdict
 
 
 def waiting_time(seconds: float) -> str:

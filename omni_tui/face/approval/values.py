@@ -6,7 +6,7 @@ What a person approves must be what is sent.
 from __future__ import annotations
 
 import json
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from omni_tui.face.approval.visible import has_invisible, visible
 from omni_tui.protocol import JsonText, SafeText
@@ -30,6 +30,17 @@ class JsonObject(list[tuple[str, "JsonValue"]]):
 
 JsonValue: TypeAlias = "str | JsonLiteral | JsonObject | list[JsonValue]"
 
+
+class TextEdit(NamedTuple):
+    """An object with the shape of an edit: its two texts with their keys, and what else it holds."""
+
+    old_key: str
+    old: str
+    new_key: str
+    new: str
+    rest: JsonObject
+
+
 _EDITS = (
     ("oldText", "newText"),
     ("old_text", "new_text"),
@@ -39,7 +50,7 @@ _EDITS = (
     ("search", "replace"),
     ("before", "after"),
 )
-_MATTERS = (
+_MATTERS = [
     "path",
     "file",
     "file_path",
@@ -51,7 +62,7 @@ _MATTERS = (
     "query",
     "sql",
     "pattern",
-)
+]
 
 
 def parse(text: JsonText) -> JsonObject | None:
@@ -129,19 +140,20 @@ def shows_differently(value: JsonValue) -> bool:
     return any(shows_differently(item) for item in value)
 
 
-def edit_in(value: JsonValue) -> tuple[str, str, JsonObject] | None:
-    """Return (old, new, the rest) of an object with the shape of an edit."""
+def edit_in(value: JsonValue) -> TextEdit | None:
+    """Return an object with the shape of an edit as one, None for anything else."""
     if not isinstance(value, JsonObject):
         return None
     table = dict(value)
     for old, new in _EDITS:
         before, after = table.get(old), table.get(new)
         if type(before) is str and type(after) is str and len(table) == len(value):
-            return before, after, JsonObject((k, v) for k, v in value if k not in (old, new))
+            rest = JsonObject((k, v) for k, v in value if k not in (old, new))
+            return TextEdit(old, before, new, after, rest)
     return None
 
 
-def edits_in(value: JsonValue) -> list[tuple[str, str, JsonObject]]:
+def edits_in(value: JsonValue) -> list[TextEdit]:
     """Return the edits of a list of edits, [] for anything else."""
     if not isinstance(value, list) or isinstance(value, JsonObject):
         return []

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from omni_tui.face.commands.turns import stop
+from omni_tui.face.memory_words import memory_sentence
 from omni_tui.face.messages import CopyText
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def status(shell: Shell, _argument: str) -> None:
     shell.say(
         f"Omni TUI {ready.version}, mode {overview.mode}, model {overview.model}, "
         f"session {overview.title or 'untitled'} since {opened}, "
-        f"encryption {ready.encryption}, config {ready.config_path}, log {ready.log_path}",
+        f"encryption {ready.encryption}, config {ready.config_path}, log {ready.log_path}. "
+        f"{memory_sentence(overview.memory)}",
         timeout=15.0,
     )
 
@@ -71,7 +73,8 @@ def interrupt(shell: Shell, _argument: str) -> None:
     elif running:
         stop(shell, "")
     else:
-        shell.say("ctrl+q leaves. Pressing ctrl+c once more asks first.", timeout=DOUBLE_PRESS_S)
+        leave, key = shell.key("quit", spelled=True), shell.key("interrupt", spelled=True)
+        shell.say(f"{leave} leaves. Pressing {key} once more asks first.", timeout=DOUBLE_PRESS_S)
 
 
 def suspend(shell: Shell, _argument: str) -> None:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from omni_tui.face.commands.turns import stop
 
 if TYPE_CHECKING:
+    from omni_tui.face.screens.main import PaneName
     from omni_tui.face.shell import Shell
 
 
-def show_servers(shell: Shell, _argument: str) -> None:
-    """Go to the servers."""
-    shell.go("servers")
+def go_to(pane: PaneName) -> Callable[[Shell, str], None]:
+    """Return the command that goes to a pane."""
 
+    def go(shell: Shell, _argument: str) -> None:
+        shell.go(pane)
 
-def show_tools(shell: Shell, _argument: str) -> None:
-    """Go to the tools."""
-    shell.go("tools")
-
-
-def show_chat(shell: Shell, _argument: str) -> None:
-    """Go to the chat."""
-    shell.go("chat")
-
-
-def show_approvals(shell: Shell, _argument: str) -> None:
-    """Go to the approvals."""
-    shell.go("approvals")
+    return go
 
 
 def show_server_request(shell: Shell, _argument: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from omni_tui.face.messages import SelectServer, ShowServerLog
-from omni_tui.face.shell import Shell, request
+from omni_tui.face.shell import Shell, say_reply
 from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
-from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.server_settings import DisableServer, EnableServer
 
 
@@ -49,22 +49,18 @@ def edit(shell: Shell, server: str) -> None:
 def enable(shell: Shell, server: str) -> None:
     """Enable a server, in the person's config too if it is there."""
     if known(shell, server, "enable"):
-        command = EnableServer(server=server, save=_in_config(shell, server))
-        shell.in_background(_switch(shell, command), "manage")
+        _switch(shell, EnableServer(server=server, save=_in_config(shell, server)))
 
 
 def disable(shell: Shell, server: str) -> None:
     """Disable a server, in the person's config too if it is there."""
     if known(shell, server, "disable"):
-        command = DisableServer(server=server, save=_in_config(shell, server))
-        shell.in_background(_switch(shell, command), "manage")
+        _switch(shell, DisableServer(server=server, save=_in_config(shell, server)))
 
 
-async def _switch(shell: Shell, command: EnableServer | DisableServer) -> None:
+def _switch(shell: Shell, command: EnableServer | DisableServer) -> None:
     """Show the reply too: the server's row does not tell whether the file was written."""
-    reply = await request(shell, command)
-    if isinstance(reply, CommandDone):
-        shell.say(reply.text)
+    shell.in_background(say_reply(shell, command), "manage")
 
 
 def restart(shell: Shell, server: str) -> None:
@@ -74,14 +70,14 @@ def restart(shell: Shell, server: str) -> None:
 
 
 def remove(shell: Shell, server: str) -> None:
-    """Ask whether to remove a server."""
-
-    def answered(yes: bool | None) -> None:
-        if yes:
-            shell.port.send(RemoveServer(server=server, save=_in_config(shell, server)))
-
+    """Ask whether to remove a server, as it is now."""
     if known(shell, server, "remove"):
-        own = _in_config(shell, server)
+        own, digest = _in_config(shell, server), shell.overview.servers[server].digest
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                shell.port.send(RemoveServer(server=server, digest=digest, save=own))
+
         end = "removed from your config file." if own else "gone until the next start."
         detail = f"Its connection ends, and it is {end}"
         shell.confirm(f"Remove the server {server}?", detail, "remove it", answered)
@@ -108,20 +104,15 @@ def show_wire_log(shell: Shell, server: str) -> None:
         shell.show(WireLogScreen(server))
 
 
-def browse_prompts(shell: Shell, query: str) -> None:
-    """Browse the prompts of all servers."""
-    _browse(shell, "prompts", query)
+def browse(kind: Literal["prompts", "resources"]) -> Callable[[Shell, str], None]:
+    """Return the command that browses the prompts or the resources of all servers."""
 
+    def show(shell: Shell, query: str) -> None:
+        from omni_tui.face.prompts_resources.browser import PromptResourceBrowser
 
-def browse_resources(shell: Shell, query: str) -> None:
-    """Browse the resources of all servers."""
-    _browse(shell, "resources", query)
+        shell.show(PromptResourceBrowser(kind, query))
 
-
-def _browse(shell: Shell, kind: Literal["prompts", "resources"], query: str) -> None:
-    from omni_tui.face.prompts_resources.browser import PromptResourceBrowser
-
-    shell.show(PromptResourceBrowser(kind, query))
+    return show
 
 
 def import_file(shell: Shell, path: str) -> None:

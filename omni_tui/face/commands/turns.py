@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from omni_tui.face.shell import Shell, request
+from omni_tui.face.shell import Shell, request, say_reply
 from omni_tui.protocol import Mode
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from omni_tui.protocol.commands import ContinueRun, SendNow, SetMode, StopRun
-from omni_tui.protocol.events import CommandDone
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
@@ -46,15 +45,9 @@ def clear_cache(shell: Shell, what: str) -> None:
     """Empty the cache of results, of one server or of all."""
     verb, _, server = what.strip().partition(" ")
     if verb in ("", "clear"):
-        shell.in_background(_clear_cache(shell, server.strip()), "cache")
+        shell.in_background(say_reply(shell, ClearCache(server=server.strip()), "."), "cache")
     else:
         shell.say("Write /cache clear, or /cache clear SERVER.", level="warning")
-
-
-async def _clear_cache(shell: Shell, server: str) -> None:
-    reply = await request(shell, ClearCache(server=server))
-    if isinstance(reply, CommandDone):
-        shell.say(f"{reply.text}.")
 
 
 def show_stats(shell: Shell, _argument: str) -> None:

@@ -18,8 +18,8 @@ from textual.widgets import Static, TextArea
 
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.form.exact_json import Json, NotJson, ascii_json, escape_hidden, parse, pretty
-from omni_tui.face.form.model import FieldProblem, FormDraft, FormModel, Node
-from omni_tui.face.form.rows import FieldRow, MoreRow, ValueEdited, make_row
+from omni_tui.face.form.model import ArrayNode, FieldProblem, FormDraft, FormModel, Node, ObjectNode
+from omni_tui.face.form.rows import FieldRow, GroupRow, LeafRow, MoreRow, ValueEdited
 from omni_tui.protocol import JsonText
 from omni_tui.security.text import safe_line
 
@@ -122,16 +122,18 @@ class ArgumentsForm(Vertical):
         self._show_all = True
         self._edited()
         if not self.raw and self.problems:
-            wrong = [row for node, row in self._rows.items() if row.problem]
+            wrong = [row for row in self._rows.values() if row.problem]
             if wrong:
-                (wrong[0].children[0] if wrong[0].children else wrong[0]).focus()
+                wrong[0].enter()
         return bool(self.problems)
 
     # --- building
 
     def row_of(self, node: Node) -> FieldRow:
         """Return the row of a node."""
-        return make_row(node)
+        if isinstance(node, (ObjectNode, ArrayNode)) and not node.as_json:
+            return GroupRow(node)
+        return LeafRow(node)
 
     def unfolds(self, node: Node) -> bool:
         """Return whether what a node holds has rows of its own."""
@@ -215,7 +217,7 @@ class ArgumentsForm(Vertical):
         await self._lay_out()
         fresh = next((row for node, row in self._rows.items() if node not in known), None)
         if fresh is not None:
-            (fresh.children[0] if fresh.children else fresh).focus()
+            fresh.enter()
 
     # --- both views
 
@@ -249,7 +251,7 @@ class ArgumentsForm(Vertical):
             return
         row = next(iter(self.query(FieldRow)), None)
         if row is not None:
-            (row.children[0] if row.children else row).focus()
+            row.enter()
 
     def watch_raw(self) -> None:
         """Show the current view."""
@@ -280,13 +282,10 @@ class ArgumentsForm(Vertical):
         self._visited.add(event.node)
         if event.shape:
             await self._lay_out()
-            self._focus_new_item(event.node)
+            row = self._rows.get(event.node)
+            if row is not None and self.screen.focused is None:
+                row.focus()
         self._edited()
-
-    def _focus_new_item(self, node: Node) -> None:
-        row = self._rows.get(node)
-        if row is not None and self.screen.focused is None:
-            row.focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Take what was typed in the JSON view."""

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from omni_tui.face.form.arguments_form import ArgumentsCheck
 from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, ascii_json, parse
 from omni_tui.face.form.schema import Field
-from omni_tui.face.results.errors import REQUEST_ERRORS
+from omni_tui.face.port import REQUEST_ERRORS
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked
@@ -32,8 +31,11 @@ _LONGEST = 2_000
 MAX_PROBLEMS = 50
 
 
-def limit_problems(field: Field, values: JsonText) -> list[tuple[str, str]]:
-    """Return the values of an object that break a limit: JSON Pointer and reason, a few at most."""
+async def limit_problems(field: Field, values: JsonText) -> list[tuple[str, str]]:
+    """Return the values of an object that break a limit: JSON Pointer and reason, a few at most.
+
+    For elicitations; the engine checks again.
+    """
     try:
         value = parse(values)
     except NotJson:
@@ -58,9 +60,8 @@ def _of(field: Field, value: Json) -> Iterator[str]:
             yield f"it must be {known[1]}"
     elif isinstance(value, list) and field.kind == "array":
         yield from _between(field, "minItems", "maxItems", len(value), "item")
-        if field.schema.get("uniqueItems") is True and len({ascii_json(item) for item in value}) < len(
-            value
-        ):
+        different = {ascii_json(item) for item in value}
+        if field.schema.get("uniqueItems") is True and len(different) < len(value):
             yield "no item may be there twice"
     elif isinstance(value, JsonNumber) and field.kind in ("number", "integer"):
         yield from _range(field, value)
@@ -94,26 +95,13 @@ def _decimal(value: Json | None) -> Decimal | None:
         return None
 
 
-def engine_check(port: Port, server: str, tool: str) -> ArgumentsCheck:
-    """Return a check of a tool's arguments that asks the engine."""
-
-    async def check(arguments: JsonText) -> list[tuple[str, str]] | None:
-        command = CheckArguments(server=server, tool=tool, arguments_json=arguments)
-        try:
-            reply = await port.ask(command, timeout=10)
-        except REQUEST_ERRORS:
-            return None
-        if not isinstance(reply, ArgumentsChecked):
-            return None
-        return [(problem.where, problem.what) for problem in reply.problems]
-
-    return check
-
-
-def limits_check(field: Field) -> ArgumentsCheck:
-    """Return a check against the limits of an elicitation's schema; the engine checks again."""
-
-    async def check(values: JsonText) -> list[tuple[str, str]]:
-        return limit_problems(field, values)
-
-    return check
+async def engine_problems(
+    port: Port, server: str, tool: str, arguments: JsonText
+) -> list[tuple[str, str]] | None:
+    """Return what is wrong with a tool's arguments according to the engine, None if it does not say."""
+    command = CheckArguments(server=server, tool=tool, arguments_json=arguments)
+    try:
+        reply: ArgumentsChecked = await port.ask(command, timeout=10)
+    except REQUEST_ERRORS:
+        return None
+    return [(problem.where, problem.what) for problem in reply.problems]

@@ -12,7 +12,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from omni_tui.face.widgets.undo import UNDO
+from omni_tui.face.key_names import UNDO
+from omni_tui.face.widgets.lines_view import fit_content
 
 FIELD_BINDINGS = [
     Binding("up", "app.focus_previous", "previous field", show=False),
@@ -26,6 +27,10 @@ class MoreLinesNeeded(Message):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
+
+
+class ControlResized(Message):
+    """A control takes more or fewer lines than before."""
 
 
 class TakeSuggestion(Message):
@@ -81,9 +86,6 @@ class TextBox(TextArea):
 
     BINDINGS = [UNDO]
 
-    class Resized(Message):
-        """The text takes more or fewer lines than before."""
-
     def __init__(self, text: str) -> None:
         super().__init__(text, compact=True, highlight_cursor_line=False, tab_behavior="focus")
         self.cursor_blink = False
@@ -104,7 +106,7 @@ class TextBox(TextArea):
 
     def on_resize(self) -> None:
         """Tell the row."""
-        self.post_message(self.Resized())
+        self.post_message(ControlResized())
 
 
 class ChoicePicked(Message):
@@ -150,17 +152,14 @@ class ChoiceBar(Widget, can_focus=True):
         if self._fits(width):
             row = self._beside()
             if self.choice < 0:
-                row += Content.styled(self.unset, "$text-3").truncate(
-                    width - row.cell_length, ellipsis=True
-                )
+                row += fit_content(Content.styled(self.unset, "$text-3"), width - row.cell_length)
             return row
         said = self._labels[self.choice] if self.choice >= 0 else self.unset
         count = len(self._labels)
         place = f"{self.choice + 1} of {count}" if self.choice >= 0 else f"{count} choices"
-        label = Content(said).truncate(max(width - len(place) - 8, 4), ellipsis=True)
         style = "$text-1" if self.choice >= 0 else "$text-3"
-        sign = "$mine"
-        return Content.assemble(("‹ ", sign), label.stylize(style), (" ›", sign), (f"  {place}", "$text-3"))
+        label = fit_content(Content.styled(said, style), max(width - len(place) - 8, 4))
+        return Content.assemble(("‹ ", "$mine"), label, (" ›", "$mine"), (f"  {place}", "$text-3"))
 
     def action_step(self, by: int) -> None:
         """Go to the next or the previous choice; an optional field has "none" as one of them."""

@@ -55,7 +55,7 @@ def parse(text: str) -> Json:
 def ascii_json(value: Json) -> JsonText:
     """Return compact JSON in printable ASCII, numbers as they were written."""
     parts: list[str] = []
-    _write(value, parts, _ascii, None, 0)
+    _write(value, parts, json.dumps, None, 0)
     return JsonText("".join(parts))
 
 
@@ -75,11 +75,8 @@ def escape_hidden(document: str) -> str:
     """Return the same JSON document with `\\uXXXX` for every invisible character."""
     if not count_hidden(document):
         return document
-    return "".join(c if c in "\n\t" or not count_hidden(c) else json.dumps(c)[1:-1] for c in document)
-
-
-def _ascii(text: str) -> str:
-    return json.dumps(text)
+    hidden = (c for c in set(document) - {"\n", "\t"} if count_hidden(c))
+    return document.translate({ord(c): json.dumps(c)[1:-1] for c in hidden})
 
 
 def _write(value: Json, parts: list[str], quote: Quote, indent: int | None, level: int) -> None:

@@ -194,9 +194,9 @@ class LeafNode(Node):
     def _take(self, value: Json) -> bool:
         kind = self.field.kind
         if kind in ("choice", "boolean"):
-            self.choice = next(
-                (n for n, c in enumerate(self.field.choices) if same_json(c.value, value)), -1
-            )
+            # `true` is not `1` in JSON.
+            same = (type(each.value) is type(value) and each.value == value for each in self.field.choices)
+            self.choice = next((number for number, fits in enumerate(same) if fits), -1)
             self.state = "set" if self.choice >= 0 else "unset"
             return self.choice >= 0
         if kind == "text" and isinstance(value, str) and is_editable(value):
@@ -446,11 +446,6 @@ def extra_field(owner: Field) -> Field:
     """Return the field for properties that the schema does not name."""
     about: Json = "properties without a field, as a JSON object"
     return Field("", {"description": about, "type": "object"}, {}, level=owner.level + 1)
-
-
-def same_json(one: Json, other: Json) -> bool:
-    """Return whether two values are the same JSON (`true` is not `1`, and `1` is not `1.0`)."""
-    return type(one) is type(other) and one == other
 
 
 class FormModel:

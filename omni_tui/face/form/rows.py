@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -17,6 +17,7 @@ from omni_tui.face.form.controls import (
     FIELD_BINDINGS,
     ChoiceBar,
     ChoicePicked,
+    ControlResized,
     MoreLinesNeeded,
     TextBox,
     TextLine,
@@ -25,6 +26,8 @@ from omni_tui.face.form.controls import (
 from omni_tui.face.form.exact_json import escape_hidden
 from omni_tui.face.form.model import ArrayNode, LeafNode, Node, ObjectNode
 from omni_tui.face.form.schema import Absent, value_words
+from omni_tui.face.formats import counted
+from omni_tui.face.widgets.lines_view import fit_content, fold
 from omni_tui.security.text import safe_line
 
 LABEL_CELLS = 20
@@ -107,11 +110,11 @@ class FieldRow(Widget):
 
     def render(self) -> Content:
         """Draw everything except the control."""
-        name = self._heading().truncate(LABEL_CELLS - 1, ellipsis=True)
+        name = fit_content(self._heading(), LABEL_CELLS - 1)
         start = name.pad_right(LABEL_CELLS - name.cell_length)
         below = [Content(" " * (LABEL_CELLS + 1)) + line for line in self._about]
         blank = [Content("")] * (self.control_height() - 1)
-        first = Content.assemble(start, self._beside()).truncate(self.size.width, ellipsis=True)
+        first = fit_content(Content.assemble(start, self._beside()), self.size.width)
         return Content("\n").join([first, *blank, *below])
 
     def _beside(self) -> Content:
@@ -128,9 +131,8 @@ class FieldRow(Widget):
     def _heading(self) -> Content:
         style = "bold $mine" if self.has_focus_within else self.name_style
         mark = (" *", "$waiting") if self.node.field.required and self.items is None else ("", "")
-        name = Content(self.name_shown).truncate(self._room, ellipsis=True)
-        indent = "  " * self._indent + " "
-        return Content.assemble(indent, (self._sign, "$text-3"), name.stylize(style), mark)
+        name = fit_content(Content.styled(self.name_shown, style), self._room)
+        return Content.assemble("  " * self._indent + " ", (self._sign, "$text-3"), name, mark)
 
     def _said(self) -> Content:
         field = self.node.field
@@ -143,7 +145,7 @@ class FieldRow(Widget):
     @property
     def _room(self) -> int:
         """Cells that the name may take."""
-        return max(LABEL_CELLS - 4 - 2 * self._indent, 4)
+        return max(LABEL_CELLS - 4 - bool(self._sign) - 2 * self._indent, 4)
 
     def _named_in_full(self, parts: list[str]) -> Content:
         """Return the line below the control; it begins with the whole name if that was cut."""
@@ -157,13 +159,19 @@ class FieldRow(Widget):
         """Wrap the description again."""
         self.fit()
 
-    def on_descendant_focus(self) -> None:
-        """Mark the name."""
+    def on_control_resized(self, event: ControlResized) -> None:
+        """Fit the row to its control."""
+        event.stop()
+        self.fit()
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _mark_name(self) -> None:
         self.refresh()
 
-    def on_descendant_blur(self) -> None:
-        """Unmark the name."""
-        self.refresh()
+    def enter(self) -> None:
+        """Focus the control, or the row if it has none."""
+        (self.children[0] if self.children else self).focus()
 
     def action_remove_item(self) -> None:
         """Remove this item from its list."""
@@ -245,7 +253,11 @@ class LeafRow(FieldRow):
         await self.rebuild()
         self.post_message(ValueEdited(self.node))
 
-    async def _typed(self, text: str) -> None:
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    async def _typed(self, event: Input.Changed | TextArea.Changed) -> None:
+        event.stop()
+        text = event.value if isinstance(event, Input.Changed) else event.text_area.text
         if text == self._shown:
             return
         was_json = self.node.as_json
@@ -254,24 +266,11 @@ class LeafRow(FieldRow):
         if self.node.text != text or self.node.as_json is not was_json:
             await self.rebuild()
         elif not text:
-            self._say_empty()
+            for line in self.query(TextLine):
+                line.placeholder = self._empty_words()
+            for box in self.query(TextBox):
+                box.placeholder = Content(self._empty_words())
         self.post_message(ValueEdited(self.node))
-
-    def _say_empty(self) -> None:
-        for line in self.query(TextLine):
-            line.placeholder = self._empty_words()
-        for box in self.query(TextBox):
-            box.placeholder = Content(self._empty_words())
-
-    async def on_input_changed(self, event: Input.Changed) -> None:
-        """Hold what was typed."""
-        event.stop()
-        await self._typed(event.value)
-
-    async def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Hold what was typed."""
-        event.stop()
-        await self._typed(event.text_area.text)
 
     async def on_more_lines_needed(self, event: MoreLinesNeeded) -> None:
         """Continue in a control with several lines."""
@@ -290,11 +289,6 @@ class LeafRow(FieldRow):
         self.query_one(ChoiceBar).unset = self._empty_words()
         self.post_message(ValueEdited(self.node))
 
-    def on_text_box_resized(self, event: TextBox.Resized) -> None:
-        """Fit the row to the control."""
-        event.stop()
-        self.fit()
-
 
 def clip(said: Content, width: int, most: int) -> list[Content]:
     """Return a text as at most `most` lines; "…" stands for the rest."""
@@ -302,7 +296,7 @@ def clip(said: Content, width: int, most: int) -> list[Content]:
         return []
     lines = said.wrap(width)
     if len(lines) > most:
-        last = lines[most - 1].truncate(width - 1).rstrip()
+        last = fold(lines[most - 1], width - 1)[0].rstrip()
         lines = [*lines[: most - 1], Content.assemble(last, ("…", "$text-3"))]
     return lines
 
@@ -334,9 +328,6 @@ class CheckboxBar(Widget, can_focus=True):
         def __init__(self, ticked: frozenset[int]) -> None:
             super().__init__()
             self.ticked = ticked
-
-    class Resized(Message):
-        """It takes more or fewer rows than before."""
 
     def __init__(self, labels: Sequence[str], ticked: frozenset[int]) -> None:
         super().__init__()
@@ -381,7 +372,7 @@ class CheckboxBar(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """Tell the row."""
-        self.post_message(self.Resized())
+        self.post_message(ControlResized())
 
     def on_click(self, event: events.Click) -> None:
         """Tick what was clicked."""
@@ -400,9 +391,9 @@ class CheckboxRow(FieldRow):
 
     def compose(self) -> ComposeResult:
         """The boxes."""
-        yield CheckboxBar(
-            [choice.label for choice in self._list.field.item.choices], checked_places(self._list)
-        )
+        labels = [choice.label for choice in self._list.field.item.choices]
+        ticked = frozenset(child.choice for child in self._list.items if isinstance(child, LeafNode))
+        yield CheckboxBar(labels, ticked)
 
     def control_height(self) -> int:
         """Return as many rows as the boxes take."""
@@ -429,11 +420,6 @@ class CheckboxRow(FieldRow):
         self._list.open = False
         self.post_message(ValueEdited(self._list))
 
-    def on_checkbox_bar_resized(self, event: CheckboxBar.Resized) -> None:
-        """Fit the row to the boxes."""
-        event.stop()
-        self.fit()
-
 
 def fits_checkboxes(node: Node) -> bool:
     """Return whether a list is a choice of a few values, each at most once and in their order."""
@@ -444,11 +430,6 @@ def fits_checkboxes(node: Node) -> bool:
         return False
     places = [child.choice if isinstance(child, LeafNode) else -1 for child in node.items]
     return -1 not in places and places == sorted(set(places))
-
-
-def checked_places(node: ArrayNode) -> frozenset[int]:
-    """Return the indexes of the choices that a list holds."""
-    return frozenset(child.choice for child in node.items if isinstance(child, LeafNode))
 
 
 class GroupRow(FieldRow, can_focus=True):
@@ -477,10 +458,6 @@ class GroupRow(FieldRow, can_focus=True):
         return self._named_in_full([self.node.field.about])
 
     @property
-    def _room(self) -> int:
-        return max(LABEL_CELLS - 5 - 2 * self._indent, 4)
-
-    @property
     def _sign(self) -> str:
         return "▾ " if self.node.open and self._can_open() else "▸ "
 
@@ -493,7 +470,7 @@ class GroupRow(FieldRow, can_focus=True):
         if node.state == "null":
             return Content.assemble((" null is sent", "$mine"), hint)
         if isinstance(node, ArrayNode) and node.items:
-            said = f" {len(node.items)} item{'' if len(node.items) == 1 else 's'}"
+            said = f" {counted(len(node.items), 'item')}"
         elif node.state == "empty" or (node.field.required and isinstance(node, ArrayNode)):
             said = f" an empty {'list' if node.field.kind == 'array' else 'object'} is sent"
         elif node.touched or node.field.required:
@@ -527,12 +504,9 @@ class GroupRow(FieldRow, can_focus=True):
         self.node.cycle()
         self.post_message(ValueEdited(self.node, shape=True))
 
-    def on_focus(self) -> None:
-        """Show the key that adds an item."""
-        self.refresh()
-
-    def on_blur(self) -> None:
-        """Hide the key that adds an item."""
+    @on(events.Focus)
+    @on(events.Blur)
+    def _show_keys(self) -> None:
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -571,10 +545,3 @@ class MoreRow(Widget, can_focus=True):
     def on_focus(self) -> None:
         """Mount the next fields."""
         self.action_reach()
-
-
-def make_row(node: Node) -> FieldRow:
-    """Return the row of a node."""
-    if isinstance(node, (ObjectNode, ArrayNode)) and not node.as_json:
-        return GroupRow(node)
-    return LeafRow(node)

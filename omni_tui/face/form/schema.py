@@ -312,11 +312,10 @@ class Field:
         if self.kind == "map":
             value = self.schema.get("additionalProperties", {})
             pair: Schema = {"key": {"type": "string"}, "value": {} if value is True else value}
-            entry: Schema = {"type": "object", "properties": pair, "required": ["key", "value"]}
-            return read_field(entry, self.root, name="", required=True, level=self.level + 1)
-        return read_field(
-            self.schema.get("items", {}), self.root, name="", required=True, level=self.level + 1
-        )
+            entry: Json = {"type": "object", "properties": pair, "required": ["key", "value"]}
+        else:
+            entry = self.schema.get("items", {})
+        return read_field(entry, self.root, name="", required=True, level=self.level + 1)
 
 
 def read_schema(text: str) -> Field:
@@ -482,18 +481,14 @@ def value_words(value: Json) -> str:
     if isinstance(value, list):
         return "[]" if not value else f"list of {len(value)}"
     if isinstance(value, dict):
-        return (
-            "{}" if not value else "{" + ", ".join(string_literal(key) for key in list(value)[:3]) + ", …}"
-        )
+        keys = ", ".join(string_literal(key) for key in list(value)[:3])
+        return "{" + keys + ", …}" if value else "{}"
     return {None: "null", True: "true", False: "false"}[value]
 
 
 def _names(value: Json) -> frozenset[str]:
-    return (
-        frozenset(name for name in value if isinstance(name, str))
-        if isinstance(value, list)
-        else frozenset()
-    )
+    names = value if isinstance(value, list) else []
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _whole(value: Json) -> int | None:

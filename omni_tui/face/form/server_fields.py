@@ -219,15 +219,6 @@ class FormRow(Horizontal):
         return next(each for each in self.query("*") if isinstance(each, TextLine | TextBox | ChoiceBar))
 
     @property
-    def fixed(self) -> bool:
-        """Whether it cannot be changed."""
-        return self.control.disabled
-
-    @fixed.setter
-    def fixed(self, fixed: bool) -> None:
-        self.control.disabled = fixed
-
-    @property
     def value(self) -> str:
         """Its text, or the value of its choice."""
         control = self.control
@@ -249,14 +240,9 @@ class FormRow(Horizontal):
         elif isinstance(control, TextLine):
             control.value = value
 
-    def enter(self) -> None:
-        """Focus the control."""
-        self.control.focus()
-
-    def tell(self, words: str, style: str) -> None:
+    def show_problem(self, words: str, style: str) -> None:
         """Show a text below the control ("" for nothing); style `$fail` marks the field as bad."""
         self.bad = style == "$fail" and bool(words)
-        self.set_class(bool(words), "-told")
-        self.query_one(".form-problem", Static).update(
-            Content.styled(safe(words, limit=400), style or "$text-3")
-        )
+        self.set_class(bool(words), "-problem")
+        problem = Content.styled(safe(words, limit=400), style)
+        self.query_one(".form-problem", Static).update(problem)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from textual import events, on
+import msgspec
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widget import Widget
@@ -14,22 +16,22 @@ from omni_tui.face import actions
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.card import ApprovalCard, key_lines
 from omni_tui.face.approval.held_decision import HeldDecision
-from omni_tui.face.approval.pending_item import PendingItem, VerdictOrCancel
+from omni_tui.face.approval.pending_item import PendingItem, PersonVerdict
 from omni_tui.face.approval.queue import EndedItem, PendingQueue, QueueRows
+from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.form.model import FormDraft, FormModel
-from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import server_request_key
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import CommandError
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
+from omni_tui.face.shell import request, shell_of
+from omni_tui.face.toasts import covered_by_toast
 from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed
-from omni_tui.protocol.commands import Verdict
+from omni_tui.protocol.commands import DecideCall, Verdict
 from omni_tui.protocol.server_requests import ServerRequestOpened
 
 if TYPE_CHECKING:
@@ -37,7 +39,12 @@ if TYPE_CHECKING:
     from omni_tui.face.screens.elicitation import ElicitationScreen
 
 _log = logging.getLogger(__name__)
-_VERDICTS: dict[str, VerdictOrCancel] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
+_VERDICTS: dict[str, PersonVerdict] = {
+    "approve": "approve",
+    "reject": "reject",
+    "reject_stop": "stop",
+    "cancel_ask": "cancel",
+}
 _CHANGED = "it changed under the key; look again"
 FLASH_S = 2.5
 """How long the card says why a key did nothing."""
@@ -50,8 +57,8 @@ class ApprovalsPane(Pane):
     HELP = (
         "Calls, plans and server requests that need your decision. Approving counts only after the whole "
         "item was here unchanged for a moment; Enter, Space and small letters never approve. Reject with "
-        "feedback tells the model why; a rejected plan is made again with it. Nothing is sent to a server "
-        "before you decide."
+        "feedback tells the model why; a rejected plan is made again with it. {reject_stop} rejects a call "
+        "and stops its turn. Nothing is sent to a server before you decide."
     )
     BINDINGS = actions.bindings("approvals")
 
@@ -60,7 +67,8 @@ class ApprovalsPane(Pane):
         self.queue = PendingQueue()
         self.said = ""
         """Why the last key did nothing."""
-        self._was_armed = False
+        self._painted_armed = False
+        """Whether the approving key was last written as one that counts."""
         self._keys_elsewhere = NextFrameCall(self, self._rearrange)
         self._drafts: dict[str, tuple[str, FormDraft]] = {}
         """Digest and form of each elicitation that was opened."""
@@ -71,7 +79,7 @@ class ApprovalsPane(Pane):
         shell = shell_of(self)
         self.clock = shell.clock
         self.arming = Arming(shell.clock, shell.stillness)
-        self.decision = HeldDecision(self.arming, self.set_timer)
+        self.decision = HeldDecision(self.arming, self.set_timer, shell.input_since)
         yield PaneTitle(self.TITLE)
         yield QueueRows(self.queue, self.clock)
         yield ApprovalCard(self.arming, self._key_lines, self._empty_lines)
@@ -79,6 +87,8 @@ class ApprovalsPane(Pane):
     def on_mount(self) -> None:
         """Prepare the timers of waiting times and arming."""
         self._ages = self.set_interval(1.0, self.rows.refresh, pause=True)
+        self.was_covered = False
+        """Whether a message was over the card when it was looked at last."""
         self._watch = self.set_interval(0.1, self._follow_arming, pause=True)
         self.redraw()
 
@@ -94,8 +104,8 @@ class ApprovalsPane(Pane):
 
     @property
     def entrance(self) -> Widget:
-        """The widget that takes the keys: the open editor or feedback line, else the list."""
-        return next(iter(self.query(".-inline").results(Widget)), self.rows)
+        """The widget that takes the keys: the text of the open editor or feedback line, else the list."""
+        return next(iter(self.query("Input.-inline, .-inline TextArea").results(Widget)), self.rows)
 
     @property
     def shown(self) -> PendingItem | None:
@@ -140,7 +150,7 @@ class ApprovalsPane(Pane):
         self.count = len(self.queue)
         self.query_one(PaneTitle).count = self.count
         self.set_class(self.count == 0, "-empty")
-        # After a decision the cursor does not go on to the next item; at an empty queue it takes the first.
+        # After a decision the cursor does not move to the next item; in an empty queue it takes the first.
         if was_empty and rows.keys and not (self.has_focus_within and self.queue.ended):
             rows.select(rows.keys[0])
         (self._ages.resume if self.count else self._ages.pause)()
@@ -202,19 +212,22 @@ class ApprovalsPane(Pane):
                 self.rows.select(self.rows.keys[index])
 
     def _follow_arming(self) -> None:
-        """Brighten the approving key when it begins to count."""
-        if self.arming.armed != self._was_armed:
-            self._was_armed = self.arming.armed
+        """Brighten the approving key when it begins to count; nothing is drawn while a decision waits."""
+        if (covered := self.covered()) != self.was_covered:
+            self.was_covered = covered
+            self.arming.disturb()  # what lay under a message was out of sight
+        if not self.decision.holding and self.arming.armed != self._painted_armed:
             self.card.rearrange()
 
     # --- the keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done with the item on the card."""
-        names = {a.name for a in actions.for_target("approvals")}
-        if action not in names:
+        if action not in {each.name for each in actions.for_target("approvals")}:
             return True
         if action == "approve_marked":
+            return len(self.queue.marked) > 1 or bool(self.queue.offer and self.queue.marked)
+        if action == "reject_marked":
             return len(self.queue.marked) > 1
         item = self.shown
         return item is not None and item.key not in self.queue.deciding and action in item.actions
@@ -239,11 +252,15 @@ class ApprovalsPane(Pane):
         """Reject a call or plan, or decline a server request."""
         self._hold("reject")
 
+    def action_reject_stop(self) -> None:
+        """Reject a call and stop its turn."""
+        self._hold("stop")
+
     def action_cancel_ask(self) -> None:
         """Tell a server that nobody decided."""
         self._hold("cancel")
 
-    def _hold(self, verdict: VerdictOrCancel) -> None:
+    def _hold(self, verdict: PersonVerdict) -> None:
         """Decide once it is certain that the key came alone."""
         item, press = self.shown, self.decision.press
         if press is None:
@@ -256,7 +273,7 @@ class ApprovalsPane(Pane):
         else:
             self.decision.hold(lambda: self._decide_painted(painted, verdict), lambda: self.flash(_CHANGED))
 
-    def _decide_painted(self, painted: Painted, verdict: VerdictOrCancel) -> None:
+    def _decide_painted(self, painted: Painted, verdict: PersonVerdict) -> None:
         if verdict == "approve" and self.covered():
             self.flash("a message covers it; look again")
         else:
@@ -264,7 +281,7 @@ class ApprovalsPane(Pane):
 
     def covered(self) -> bool:
         """Return whether a toast is over the card."""
-        return any(toast.region.overlaps(self.card.region) for toast in self.screen.query("Toast"))
+        return covered_by_toast(self.screen, self.card.region)
 
     @on(ApprovalCard.Pressed)
     async def _clicked(self, event: ApprovalCard.Pressed) -> None:
@@ -274,7 +291,7 @@ class ApprovalsPane(Pane):
         elif event.action == "approve" and not event.painted.whole:
             self.action_view_call()
         elif event.action in _VERDICTS:
-            self.decide(item.key, item.digest, _VERDICTS[event.action])
+            self._decide_painted(event.painted, _VERDICTS[event.action])
         else:
             await self.run_action(event.action)
 
@@ -313,6 +330,14 @@ class ApprovalsPane(Pane):
             screen = FullViewScreen(self.shown, shell.port, shell.clock, shell.stillness)
             self.app.push_screen(screen, self._viewed)
 
+    def action_show_change(self) -> None:
+        """Show how a call's tool and server were accepted, and how they are now."""
+        if self.shown is not None and self.shown.tool:
+            from omni_tui.face.screens.change import ChangeScreen
+
+            shell = shell_of(self)
+            shell.show(ChangeScreen(self.shown.server, self.shown.tool, shell.clock, shell.stillness))
+
     def _viewed(self, outcome: tuple[str, str, Verdict] | None) -> None:
         if outcome is not None:
             self.decide(*outcome)
@@ -320,34 +345,44 @@ class ApprovalsPane(Pane):
     def action_approve_marked(self) -> None:
         """Open the batch with every marked call."""
         items = self.queue.marked_items()
-        if len(items) > 1:
+        if len(items) > 1 or (items and self.queue.offer is not None):
             from omni_tui.face.screens.batch import BatchScreen
 
             shell = shell_of(self)
             self.app.push_screen(BatchScreen(items, shell.clock, shell.stillness), self._approve_all)
 
     def _approve_all(self, approved: list[tuple[str, str]] | None) -> None:
-        for key, digest in approved or ():
-            self.decide(key, digest, "approve")
+        self.queue.end_offer()
+        items = approved or []
+        for key, digest in items:
+            self.decide(key, digest, "approve", batch=len(items) if len(items) > 1 else 0)
+        self.redraw()
 
-    def action_open_page(self) -> None:
-        """Open the page of a server request where the engine runs; the request goes on waiting."""
+    def action_write_rule(self) -> None:
+        """Open the composer of rules; writing one sends no call."""
+        item = self.shown
+        if item is not None:
+            from omni_tui.face.screens.rule_composer import RuleComposerScreen
+
+            shell = shell_of(self)
+            self.app.push_screen(RuleComposerScreen(item, shell.clock, shell.stillness))
+
+    @work(group="open-page", exit_on_error=False)
+    async def action_open_page(self) -> None:
+        """Open the page of a server request where the engine runs; the request still waits."""
         command = None if self.shown is None else self.shown.open_page()
-        if command is not None:
-            self.run_worker(self._open_page(command), group="open-page", exit_on_error=False)
-
-    async def _open_page(self, command: AnyCommand) -> None:
-        try:
-            await self.port.ask(command)
-        except REQUEST_ERRORS as error:
-            self.flash(error_text(error))
-        else:
+        if command is not None and await request(shell_of(self), command, self.flash) is not None:
             self.flash("opened in a browser; your answer is still needed")
 
     # --- deciding
 
-    def decide(self, key: str, digest: str, verdict: VerdictOrCancel, feedback: str = "") -> None:
-        """Send a decision on exactly this. The cursor leaves the item and does not go to the next."""
+    def decide(
+        self, key: str, digest: str, verdict: PersonVerdict, feedback: str = "", *, batch: int = 0
+    ) -> None:
+        """Send a decision on exactly this. The cursor leaves the item and does not go to the next.
+
+        `batch`: how many are decided on together, 0 for this one alone.
+        """
         item = self.queue.get(key)
         if key in self.queue.deciding or item is None:
             return
@@ -366,10 +401,12 @@ class ApprovalsPane(Pane):
             self.queue.defer(key)
             self.redraw()
             return
+        if batch and isinstance(command, DecideCall):
+            command = msgspec.structs.replace(command, batch=batch)
         self.queue.deciding.add(key)
-        sending = self._send(key, command, defers=verdict == "defer")
-        self.run_worker(sending, group="decide", exit_on_error=False)
+        self._send(key, command, defers=verdict == "defer")
 
+    @work(group="decide", exit_on_error=False)
     async def _send(self, key: str, command: AnyCommand, *, defers: bool) -> None:
         try:
             await self.port.ask(command)
@@ -407,13 +444,20 @@ class ApprovalsPane(Pane):
 
     def action_reject_why(self) -> None:
         """Open the line for feedback to the model."""
-        item = self.shown
-        if item is None:
-            return
+        if self.shown is not None:
+            self._ask_why([self.shown])
+
+    def action_reject_marked(self) -> None:
+        """Open the line for feedback that goes to the model with each of the marked calls."""
+        items = self.queue.marked_items()
+        if len(items) > 1:
+            self._ask_why(items)
+
+    def _ask_why(self, items: Sequence[PendingItem]) -> None:
         from omni_tui.face.approval.inline_editors import FeedbackInput
 
         self.close_inline()
-        line = FeedbackInput(item, self)
+        line = FeedbackInput(items, self)
         self.mount(line)
         self.screen.set_focus(line)
 
@@ -461,32 +505,52 @@ class ApprovalsPane(Pane):
     # --- what the card says besides the item
 
     def _key_lines(self) -> list[Content]:
+        self._painted_armed = self.arming.armed
         item = self.shown
         if item is None:
             return []
         if item.key in self.queue.deciding:
             return [Content.styled("sending …", "$text-3")]
         if not self.has_focus_within:
-            key = show_key(actions.get("show_approvals").keys)
+            key = self._key("show_approvals")
             return [Content.assemble((key, "bold $text-2"), (" to decide", "$text-3"))]
-        ready = "$done" if self.arming.armed else "$text-3"
+        ready = "$done" if self._painted_armed else "$text-3"
         lines = key_lines(item, self._key, ready, self.card.size.width)
         if self.said:
             lines[-1:] = wrap(Content.styled(self.said, "$waiting"), self.card.size.width)
-        if len(self.queue.marked) > 1:
-            words = f" approve the {len(self.queue.marked)} marked"
-            key = self._key("approve_marked")
-            lines.append(Content.assemble((key, "bold $waiting"), (words, "$text-2")))
-        return lines
+        return [*lines, *self._marked_lines(self.card.size.width)]
+
+    def _marked_lines(self, width: int) -> list[Content]:
+        """Offer to decide together what is marked, by the person or because a new rule allows it."""
+        offer, marked, offered = self.queue.offer, len(self.queue.marked), len(self.queue.offered)
+        if offer is not None:
+            calls = "1 waiting call is" if offered == 1 else f"{offered} waiting calls are"
+            words = f"{calls} now allowed by the rule {visible_identifier(offer.rule)}"
+            if not marked:
+                return wrap(Content.styled(f"{words}; decide one by one", "$text-2"), width)
+            which = "" if marked == offered else f" {marked} of"
+            words = f" {words}: approve{which} {'it' if offered == 1 else 'them'}?"
+        elif marked > 1:
+            words = f" approve the {marked} marked   "
+        else:
+            return []
+        line = Content.assemble((self._key("approve_marked"), "bold $waiting"), (words, "$text-2"))
+        if offer is None:
+            reject = self._key("reject_marked")
+            line += Content.assemble((reject, "bold $fail"), (" reject them", "$text-2"))
+        return wrap(line, width)
 
     def _empty_lines(self) -> list[Content]:
         if self.rows.keys:
             ended = self.queue.ended
             choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number selects the next", "$text-3"))
+            offered = self._marked_lines(self.card.size.width) if self.queue.offer is not None else []
+            if offered:
+                offered = [Content(""), *offered]
             if ended is None:
-                return [choose]
+                return [choose, *offered]
             done = Content.styled(f"That {ended.noun} is {ended.how}.", "$text-2")
-            return [done, Content(""), choose]
+            return [done, Content(""), choose, *offered]
         about = "A call that needs approval is shown here exactly as it would be sent."
         return [
             Content.styled("Nothing waits for you.", "$text-2"),
@@ -495,7 +559,7 @@ class ApprovalsPane(Pane):
         ]
 
     def _key(self, name: str) -> str:
-        return show_key(shell_of(self).keymap.get(name) or actions.get(name).keys)
+        return shell_of(self).key(name)
 
 
 def _unanswered(error: Exception) -> str:

@@ -13,20 +13,21 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face import actions
-from omni_tui.face.formats import format_duration
+from omni_tui.face.formats import counted, format_duration
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.port import CommandError
-from omni_tui.face.shell import shell_of
+from omni_tui.face.port import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.transcript import TranscriptView
 from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_types import CallItem, TaskItem, UserItem
 from omni_tui.face.transcript.view import EditAndResend
-from omni_tui.face.widgets.composer import Composer
+from omni_tui.face.widgets.composer import Composer, MessageHistory
 from omni_tui.face.widgets.message_input import MessageInput
-from omni_tui.protocol import AnyEvent, LinkClosed
-from omni_tui.protocol.commands import BranchSession, SendMessage
-from omni_tui.protocol.events import CommandDone, EngineReady, TurnEnded, UserMessage
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.commands import BranchSession, RewindSession, SendMessage
+from omni_tui.protocol.events import CommandDone, EngineReady, ReplayDone, TurnEnded, UserMessage
 from omni_tui.protocol.prompts_and_resources import Attachment
+from omni_tui.protocol.session_search import TextPlace
 from omni_tui.security.text import safe_line
 
 _EMPTY = (
@@ -34,9 +35,8 @@ _EMPTY = (
     ("Write below what you want done. ", "$text-2"),
     ("Before a tool is called you see the call and decide.\n\n", "$text-2"),
     ("  /      ", "$mine"), ("commands\n", "$text-2"),
-    ("  F3     ", "$mine"), ("call a tool by hand\n", "$text-2"),
-    ("  F1     ", "$mine"), ("every key\n", "$text-2"),
 )  # fmt: skip
+_EMPTY_KEYS = {"show_tools": "call a tool by hand", "help": "every key"}
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
 _KEY_FILE = (
     ("\nThe key of your saved sessions is a file beside them; ", "$text-3"),
@@ -63,12 +63,13 @@ class EditBanner(Static):
         self.before = before
 
     def on_mount(self) -> None:
-        """Show what Enter and Esc do."""
+        """Show how to send it and how to cancel."""
         hour = time.strftime("%H:%M", time.localtime(self.item.ts))
+        shell = shell_of(self)
         parts = [
             (f"editing your message of {hour}: ", "$waiting"),
-            ("Enter", "bold $text-1"), (" sends it in a new session, ", "$text-2"),
-            ("Esc", "bold $text-1"), (" cancels", "$text-2"),
+            (shell.key("send_message"), "bold $text-1"), (" sends it in a new session, ", "$text-2"),
+            (shell.key("close"), "bold $text-1"), (" cancels", "$text-2"),
         ]  # fmt: skip
         if self.item.attachments:
             parts.append((" · its attachments are sent only if the text stays the same", "$waiting"))
@@ -95,7 +96,8 @@ class AgentBanner(Static):
             self._shown = (name, rest)
             self.update(
                 Content.assemble(
-                    ("Esc", "bold $text-1"), (" shows all again   ", "$text-3"), (name, "bold $mine"),
+                    (shell_of(self).key("close"), "bold $text-1"), (" shows all again   ", "$text-3"),
+                    (name, "bold $mine"),
                     (f"   {safe_line(rest, joined=True)}", "$text-2"),
                 )
             )  # fmt: skip
@@ -108,8 +110,9 @@ class ChatPane(Pane):
     HELP: ClassVar[str] = (
         "Your messages, the answers, and every call. A plan is shown as a tree: "
         "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Below each task is what its agent does: "
-        "Enter or Space expands it, z shows only this agent and Esc shows all again. E edits a message of "
-        "yours and sends it in a new session; this session stays as it is."
+        "{item_open} or {item_fold} expands it, {agent_alone} shows only this agent and {close} shows all "
+        "again. {edit_message} edits a message of yours and sends it in a new session; this session stays "
+        "as it is."
     )
     DEFAULT_CSS = """
     ChatPane {
@@ -122,30 +125,31 @@ class ChatPane(Pane):
     }
     """
 
-    def __init__(
-        self,
-        *,
-        id: str | None = None,  # noqa: A002
-        classes: str = "",
-        lean: bool = False,
-    ) -> None:
+    def __init__(self, *, id: str | None = None, classes: str = "", lean: bool = False) -> None:  # noqa: A002
         super().__init__(id=id, classes=f"-empty {classes}")
         self._lean = lean
         self._below = ""
         self._unstarted: dict[str, str] = {}
         """Messages sent from here, by turn, as they were typed."""
+        self._wanted: TextPlace | None = None
+        """What to show once it has arrived."""
         self.edit_banner: EditBanner | None = None
 
     def compose(self) -> ComposeResult:
         """Yield the page, a line about what is below, the composer."""
-        yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
+        yield Static(self._empty_words(), id="chat-empty", markup=False)
         yield TranscriptView(id="transcript")
         yield Static(id="chat-state", markup=False)
         yield Composer(id="composer", lean=self._lean)
 
-    async def furnish(self) -> None:
-        """Add what the first frame did without."""
-        await self.composer.furnish()
+    def _empty_words(self, *more: tuple[str, str]) -> Content:
+        shell = shell_of(self)
+        keys = [
+            part
+            for action, what in _EMPTY_KEYS.items()
+            for part in ((f"  {shell.key(action):<6} ", "$mine"), (f"{what}\n", "$text-2"))
+        ]
+        return Content.assemble(*_EMPTY, *keys, *more)
 
     def on_mount(self) -> None:
         """Update the state line every second."""
@@ -171,13 +175,16 @@ class ChatPane(Pane):
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         if isinstance(event, UserMessage):
-            self.composer.remember(event.words)
+            if not event.loaded:  # else the person did not type it
+                self.composer.history.add(event.words)
         elif isinstance(event, TurnEnded) and event.turn in self._unstarted:
             self.call_next(self._take_back, event.turn)
         elif isinstance(event, EngineReady):
             more = _EMPTY_DEMO if event.demo else _KEY_FILE if event.encryption == "key file" else ()
-            self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *more))
+            self.query_one("#chat-empty", Static).update(self._empty_words(*more))
         self.transcript.apply(event)
+        if isinstance(event, ReplayDone) and self._wanted is not None:
+            self.call_after_refresh(self._arrived)
 
     def engine_stopped(self) -> None:
         """Stop the clocks of what ran."""
@@ -187,7 +194,7 @@ class ChatPane(Pane):
         """Forget the session. The draft stays."""
         self.transcript.clear()
         self._unstarted.clear()
-        self.composer.forget_history()
+        self.composer.history = MessageHistory()
         self._leave_edit()
 
     @on(TranscriptView.Changed)
@@ -225,10 +232,6 @@ class ChatPane(Pane):
         return next(found, actions.get(action).usage)
 
     @on(TranscriptView.Zoomed)
-    def _zoomed(self, event: TranscriptView.Zoomed) -> None:
-        event.stop()
-        self._show_agent()
-
     def _show_agent(self) -> None:
         """Name the agent while only one is shown."""
         task, banners = self.transcript.zoomed_task, self.query(AgentBanner)
@@ -241,6 +244,23 @@ class ChatPane(Pane):
             self.mount(banner, before=self.transcript)
         banner.show(task)
 
+    def _arrived(self) -> None:
+        """Show the text that is looked for in the session that has arrived, in its beginning too."""
+        if self._wanted is not None:
+            self.jump(self._wanted)
+        if self._wanted is not None and self.transcript.fold.left_out:
+            shell_of(self).show_whole_session()
+
+    def jump(self, place: TextPlace) -> None:
+        """Show a text: now if it is here, else once the session that is being opened has arrived."""
+        self._wanted = None if self._shown(place) else place
+
+    def _shown(self, place: TextPlace) -> bool:
+        if not self.transcript.show_text(place):
+            return False
+        self.transcript.focus(scroll_visible=False)
+        return True
+
     # --- writing
 
     @property
@@ -251,14 +271,6 @@ class ChatPane(Pane):
     @draft.setter
     def draft(self, text: str) -> None:
         self.composer.draft = text
-
-    def insert_text(self, text: str) -> None:
-        """Insert text at the composer's cursor. The focus stays where it is."""
-        self.composer.insert(text)
-
-    def attach(self, server: str, uri: str, label: str) -> None:
-        """Attach a resource to the message that is being written."""
-        self.composer.attach(server, uri, label)
 
     @on(Composer.Submitted)
     def _submitted(self, event: Composer.Submitted) -> None:
@@ -281,14 +293,10 @@ class ChatPane(Pane):
             if isinstance(done, CommandDone):
                 self._unstarted[done.id] = text
                 self._take_back(done.id)
-        except CommandError as error:
-            failure = error.failure
-            why = " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
-            self.composer.give_back(text, why)
-        except LinkClosed as error:
-            self.composer.give_back(text, str(error) or "the engine is gone")
         except TimeoutError:
             self.composer.give_back(text, "the engine did not answer; it may still have arrived")
+        except REQUEST_ERRORS as error:
+            self.composer.give_back(text, error_text(error))
 
     def _take_back(self, turn: str) -> None:
         """Put a message that was stopped while it was queued back into the composer, as it was typed."""
@@ -321,7 +329,7 @@ class ChatPane(Pane):
         """Bring back the draft from before the edit; False if nothing was edited."""
         if (banner := self.edit_banner) is None:
             return False
-        self.composer.remember(self.draft)
+        self.composer.history.add(self.draft)
         self.draft = banner.before
         self._end_edit()
         return True
@@ -333,12 +341,12 @@ class ChatPane(Pane):
         if not self.draft.strip():
             self.draft = banner.before
         elif banner.before.strip():
-            self.composer.remember(banner.before)
+            self.composer.history.add(banner.before)
         self._end_edit()
 
     def _send_edited(self, item: UserItem, text: str, attachments: tuple[Attachment, ...]) -> None:
         if attachments:
-            why = "an edited message takes no attachments; send it as a new one (Esc first)"
+            why = "an edited message takes no attachments; stop editing and send it as a new one"
             self.composer.give_back(text, why)
         else:
             self._resend(item, "" if text == item.words else text, text)
@@ -351,6 +359,38 @@ class ChatPane(Pane):
             self.notify("No messages yet.", markup=False)
         else:
             self._resend(last, "", "")
+
+    def rewind(self, turn: str) -> None:
+        """Have the model forget a message and what followed it; its words go into an empty composer.
+
+        Calls made since then stay made: if one may have changed something, the person is asked first.
+        """
+        items = self.transcript.fold.items
+        item = next((each for each in items if isinstance(each, UserItem) and each.turn == turn), None)
+        if item is None:
+            return
+        message = item
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                shell_of(self).in_background(self._rewound(message), "rewind")
+
+        calls = _calls_after(self.transcript.fold, item)
+        ran = sum(call.state in _RAN and call.risk != "read" for call in calls)
+        if not ran:
+            answered(True)
+            return
+        question = f"{counted(ran, 'call')} after it ran, and may have changed something."
+        detail = f"What {'they' if ran > 1 else 'it'} did stays done; only the model forgets it."
+        shell_of(self).confirm(question, detail, "rewind", answered)
+
+    async def _rewound(self, item: UserItem) -> None:
+        """Send the command, and give the words of the message back."""
+        done = await request(shell_of(self), RewindSession(turn=item.turn))
+        if isinstance(done, CommandDone):
+            self.notify(f"{done.text}.", markup=False)
+            if not self.draft.strip():
+                self.draft = item.words
 
     def _resend(self, item: UserItem, text: str, draft: str) -> None:
         """Branch the session before a message and send `text`, or the message itself if that is "".
@@ -370,11 +410,10 @@ class ChatPane(Pane):
         if not ran:
             self._branch(item, text, draft)
             return
-        many, they = (f"{ran} calls", "they") if ran > 1 else ("1 call", "it")
+        question = f"{counted(ran, 'call')} after it ran, and may have changed something."
+        they = "they" if ran > 1 else "it"
         detail = f"What {they} did stays done. The message goes to a new session; this one stays as it is."
-        shell_of(self).confirm(
-            f"{many} after it ran, and may have changed something.", detail, "send it", answered
-        )
+        shell_of(self).confirm(question, detail, "send it", answered)
 
     def _branch(self, item: UserItem, text: str, draft: str) -> None:
         def failed(why: str) -> None:
@@ -385,12 +424,6 @@ class ChatPane(Pane):
 
         shell_of(self).change_session(BranchSession(turn=item.turn, text=text), failed)
 
-    # --- for the app
-
-    def focus_call(self, call: str) -> bool:
-        """Show a call in the transcript and give it the keys; False if it is not here."""
-        return self.transcript.focus_call(call)
-
     def close_innermost(self) -> bool:
         """Close the list of commands, cancel the edit, or show all agents; False if nothing is open."""
         return self.composer.close_popup() or self._cancel_edit() or self.transcript.zoom_out()
@@ -399,7 +432,7 @@ class ChatPane(Pane):
 def _waiting_for(servers: Sequence[str], left_s: int, key: str) -> str:
     """Return what a message waits for, how long still, and the key that sends it now."""
     short = len(servers) == 1 and len(servers[0]) <= _SHORT_NAME
-    what = servers[0] if short else f"{len(servers)} server{'s' if len(servers) > 1 else ''}"
+    what = servers[0] if short else counted(len(servers), "server")
     return f"◌ waits for {what} {left_s} s · {key} sends"
 
 

@@ -14,7 +14,9 @@ from omni_tui.face.clock import Clock
 from omni_tui.face.formats import counted
 from omni_tui.face.messages import CopyText, RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
+from omni_tui.face.server_signs import SERVER_SIGNS
 from omni_tui.face.shell import shell_of
+from omni_tui.face.widgets.lines_view import fit_content
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
@@ -23,16 +25,6 @@ from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, Refres
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
 from omni_tui.protocol.signin import CancelSignIn, OpenSignInPage, SignIn, SignInChanged, SignOut
 
-_GLYPHS = {
-    "active": ("●", "$done"),
-    "idle": ("●", "$done"),
-    "connecting": ("◌", "$running"),
-    "needs_sign_in": ("◐", "$waiting"),
-    "not_allowed": ("○", "$waiting"),
-    "degraded": ("◐", "$waiting"),
-    "failed": ("✗", "$fail"),
-    "disabled": ("○", "$text-3"),
-}
 _UP = ("active", "idle", "degraded")
 _SIGNING_IN = ("starting", "waiting")
 """Phases of a sign-in that goes on."""
@@ -59,7 +51,18 @@ class ServerRows(RowList):
 
     def render_row(self, key: str, width: int, number: int) -> Content:
         """Return glyph, name and state, milliseconds at the right edge."""
-        return server_row(self.servers[key], width, self._column, self._time)
+        server, column = self.servers[key], self._column
+        glyph, colour = SERVER_SIGNS[server.state]
+        name = fit_content(Content(server.label), column - 1)
+        left = Content.assemble((f" {glyph} ", colour), name.stylize("$text-1"))
+        left = left.extend_right(column + 3 - left.cell_length)
+        words, right = _words(server, self._time)
+        room = width - left.cell_length - right.cell_length - 1
+        if server.state in _UP and words.cell_length > room - 1:  # the count says more than the time
+            room, right = width - left.cell_length - 1, Content("")
+        words = fit_content(words, room - 1)
+        gap = " " * max(1, room - words.cell_length)
+        return left + words + (Content(gap) + right if right else Content(""))
 
     def redraw(self, names: set[str]) -> None:
         """Redraw these rows with the next frame; all of them if the names need another width."""
@@ -87,30 +90,14 @@ class ServerRows(RowList):
         return drawn[1]
 
 
-def server_row(server: ServerChanged, width: int, column: int, now: float) -> Content:
-    """Draw one server: `column` is how many cells the name takes."""
-    glyph, colour = _GLYPHS[server.state]
-    name = Content(server.label).truncate(column - 1, ellipsis=True)
-    left = Content.assemble((f" {glyph} ", colour), name.stylize("$text-1"))
-    left = left.extend_right(column + 3 - left.cell_length)
-    words, number = _words(server, now)
-    room = width - left.cell_length - number.cell_length - 1
-    if server.state in _UP and words.cell_length > room - 1:  # the count says more than the milliseconds
-        room, number = width - left.cell_length - 1, Content("")
-    words = words.truncate(max(0, room - 1), ellipsis=True)
-    gap = " " * max(1, room - words.cell_length)
-    return left + words + (Content(gap) + number if number else Content(""))
-
-
 def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
-    """Return the words about a server's state, and the number at the right edge."""
-    empty = Content("")
+    """Return the words about a server's state, and those at the right edge."""
     if server.state in ("active", "idle"):
-        latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
-        count = f"{server.tools} tool" + ("" if server.tools == 1 else "s")
+        count = Content.styled(counted(server.tools, "tool"), "$text-2")
         if server.odd:
-            return Content.styled(count, "$text-2"), Content.styled(f"{server.odd:,} odd", "$waiting")
-        return Content.styled(count, "$text-2"), Content.styled(latency, "$text-2")
+            return count, Content.styled(f"{server.odd:,} odd", "$waiting")
+        latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
+        return count, Content.styled(latency, "$text-2")
     said = {
         "connecting": (f"connecting … {server.reason}".rstrip(), "$text-2"),
         "needs_sign_in": ("sign-in needed", "$waiting"),
@@ -123,7 +110,7 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
     if server.next_try is not None and server.state == "failed":
         wait = max(0, round(server.next_try - now))
         return words, Content.styled(f"↻ {wait}s", "$text-3")
-    return words, empty
+    return words, Content("")
 
 
 def _is_broken(server: ServerChanged) -> bool:
@@ -131,27 +118,13 @@ def _is_broken(server: ServerChanged) -> bool:
     return server.state == "failed" or (server.state == "connecting" and server.attempt > 0)
 
 
-def _odd(server: ServerChanged) -> str:
-    """Return how many messages of a server were not valid."""
-    return f"{server.odd:,} odd message" + ("" if server.odd == 1 else "s")
-
-
-def _empty_words(*, ready: bool) -> Content:
-    """Return why the list is empty: the engine has not answered yet, or there are no servers."""
-    if not ready:
-        return Content.styled("Waiting for the engine …", "$text-2")
-    return Content.assemble(
-        ("No servers yet.\nPress ", "$text-2"), ("n", "bold $text-1"), (" to add a server", "$text-2")
-    )
-
-
 class ServersPane(Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
     HELP = (
-        "Every server with its state. No server starts before you allow it: y shows the program, its "
-        "arguments and variables, and A there allows it."
+        "Every server with its state. No server starts before you allow it: {server_allow} shows the "
+        "program, its arguments and variables, and {approve} there allows it."
     )
     BINDINGS = actions.bindings("servers")
 
@@ -162,7 +135,7 @@ class ServersPane(Pane):
         self._news: set[str] = set()
         self._wanted = ""
         self._is_ready = False
-        self._drawing = NextFrameCall(self, lambda: self._redraw())
+        self._drawing = NextFrameCall(self, self._redraw)
 
     def compose(self) -> ComposeResult:
         """Yield title, rows, and details of the chosen server."""
@@ -229,7 +202,13 @@ class ServersPane(Pane):
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
         if not rows.servers:
-            self.query_one("#server-empty", Static).update(_empty_words(ready=self._is_ready))
+            words = Content.styled("Waiting for the engine …", "$text-2")
+            if self._is_ready:
+                words = Content.assemble(
+                    ("No servers yet.\nPress ", "$text-2"), ("n", "bold $text-1"),
+                    (" to add a server", "$text-2"),
+                )  # fmt: skip
+            self.query_one("#server-empty", Static).update(words)
         self._show_details()
         self.refresh_bindings()
 
@@ -313,8 +292,7 @@ class ServersPane(Pane):
             from omni_tui.face.screens.trust import TrustServerScreen
 
             shell = shell_of(self)
-            name = self.chosen.name
-            shell.show(TrustServerScreen(name, shell.port, shell.clock, shell.stillness))
+            shell.show(TrustServerScreen(self.chosen.name, shell.clock, shell.stillness))
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""
@@ -343,8 +321,7 @@ class ServersPane(Pane):
 
     def action_server_remove(self) -> None:
         """Ask whether to remove the chosen server."""
-        if self.chosen is not None:
-            self.post_message(RunAction("remove_server", self.chosen.name))
+        self._run("remove_server")
 
     # --- signing in
 
@@ -355,11 +332,11 @@ class ServersPane(Pane):
 
     def _sign_in_actions(self) -> dict[str, bool]:
         """Return which of the sign-in actions work with the chosen server."""
-        known, server = self.sign_in, self.chosen
+        known = self.sign_in
         phase = "none" if known is None else known.phase
-        asks = server is not None and server.state == "needs_sign_in"
+        needed = self.chosen is not None and self.chosen.state == "needs_sign_in"
         return {
-            "server_sign_in": asks or phase in ("needed", *_SIGNING_IN),
+            "server_sign_in": needed or phase in ("needed", *_SIGNING_IN),
             "server_copy_sign_in": phase == "waiting",
             "server_open_sign_in": known is not None and known.browser,
             "server_cancel_sign_in": phase in _SIGNING_IN,
@@ -384,8 +361,8 @@ class ServersPane(Pane):
 
     def action_server_open_sign_in(self) -> None:
         """Open the sign-in page in a browser, on the engine's machine."""
-        if self.chosen is not None:
-            self.port.send(OpenSignInPage(server=self.chosen.name))
+        if self.chosen is not None and self.sign_in is not None:
+            self.port.send(OpenSignInPage(server=self.chosen.name, url=self.sign_in.url))
 
     def action_server_cancel_sign_in(self) -> None:
         """Cancel the sign-in."""
@@ -427,7 +404,9 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     if era or more:
         lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))
     if server.odd:
-        lines.append(Content.styled(f"{_odd(server)} from it: see its log", "$waiting"))
+        lines.append(
+            Content.styled(f"{counted(server.odd, 'odd message')} from it: see its log", "$waiting")
+        )
     if server.wire:
         lines.append(Content.styled("its messages are logged · w shows them", "$waiting"))
     if server.trust != "unchanged":

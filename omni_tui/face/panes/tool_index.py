@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from operator import itemgetter
+from typing import Literal
+
+import msgspec
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed, ToolSummary
+from omni_tui.protocol.rules import ToolRulesRead
 
 SHOWN = 300
 """Matches that are shown."""
@@ -37,6 +41,7 @@ class ToolIndex:
         self.changed: set[str] = set()
         self._tools: dict[str, list[ToolSummary]] = {}
         self._coming: dict[str, _Listing] = {}
+        self._rules: dict[tuple[str, str], Literal["ask", "deny"]] = {}
         self._hay: dict[str, list[tuple[str, str]]] = {}
 
     @property
@@ -70,6 +75,8 @@ class ToolIndex:
             self.changed.add(event.name)
         elif isinstance(event, ToolsListed):
             return self._page(event)
+        elif isinstance(event, ToolRulesRead):
+            return self._ruled(event)
         else:
             return False
         return True
@@ -84,12 +91,26 @@ class ToolIndex:
         if not event.last:
             return False
         del self._coming[event.server]
-        self._tools[event.server] = coming.tools
+        self._tools[event.server] = [self._with_rule(tool) for tool in coming.tools]
         self._hay[event.server] = [
             (tool.label.lower(), f"{tool.title} {tool.description}".lower()) for tool in coming.tools
         ]
         self.changed.add(event.server)
         return True
+
+    def _ruled(self, event: ToolRulesRead) -> bool:
+        """Take the rules about tools into account; only rows that change are drawn again."""
+        self._rules = {(each.server, each.tool): each.decision for each in event.tools}
+        for server, tools in self._tools.items():
+            ruled = [self._with_rule(tool) for tool in tools]
+            if ruled != tools:
+                self._tools[server] = ruled
+                self.changed.add(server)
+        return bool(self.changed)
+
+    def _with_rule(self, tool: ToolSummary) -> ToolSummary:
+        rule = self._rules.get((tool.server, tool.name), "")
+        return tool if tool.rule == rule else msgspec.structs.replace(tool, rule=rule)
 
     def engine_stopped(self) -> None:
         """Forget listings that were cut off; the next engine counts from one again."""

@@ -14,7 +14,9 @@ from textual.strip import Strip
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
+from omni_tui.face.cells import fit
 from omni_tui.face.panes.tool_index import ToolIndex
+from omni_tui.face.risk import is_claim
 from omni_tui.face.widgets.scrollbar import CalmScrolling
 from omni_tui.protocol.events import ToolSummary
 from omni_tui.security.text import safe_line
@@ -33,6 +35,9 @@ _STATES = {
     "failed": "failed",
     "disabled": "disabled",
 }
+_ALIKE = "name shared"
+"""Stands for the words about other tools of the name, where they have no room."""
+_RULES = {"deny": "denied", "ask": "asks"}
 _RISKS = {"write": "writes", "destructive": "destroys"}
 
 
@@ -212,6 +217,8 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         if y >= len(lines):
             return super()._render_line(y, x1, x2, base_style)
         node = lines[y].node
+        # A line is kept by its width, which may change before the event tells it.
+        self._room = max(self.scrollable_content_region.width, 8)
         hovered = self.hover_line >= 0 and any(one._hover for one in lines[y].path)
         marks = (y == self.cursor_line, y == self.hover_line, hovered, self._pseudo_class_state)
         looks = (y, node.id, x1, x2, base_style, self._room, *marks, *self._words(node))
@@ -237,7 +244,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         if spot.tool is None and spot.start:
             left = len(self._index.tools(spot.server)) - spot.start
             return Text(f"  … {left:,} more", self._look("off") + style)
-        room = max(self.scrollable_content_region.width - (2 if spot.tool is not None else 0), 8)
+        room = max(self._room - (2 if spot.tool is not None else 0), 8)
         if spot.tool is not None:
             name, mark, look = tool_row_parts(spot.tool, room)
             name_look = "name" if spot.tool.exposed else "off"
@@ -251,8 +258,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
     def _line(
         self, left: str, left_look: str, right: str, right_look: str, room: int, style: Style
     ) -> Text:
-        name = Text(left, self._look(left_look) + style, no_wrap=True)
-        name.truncate(max(room - len(right) - 1, 4), overflow="ellipsis", pad=False)
+        name = Text(fit(left, max(room - len(right) - 1, 4)), self._look(left_look) + style, no_wrap=True)
         name.pad_right(max(room - name.cell_len - len(right), 1))
         return name + Text(right, self._look(right_look) + style)
 
@@ -261,10 +267,19 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
 
 
 def tool_row_parts(tool: ToolSummary, room: int) -> tuple[str, str, str]:
-    """Return a tool's name, the mark at its right and the mark's look, for a row of `room` cells."""
+    """Return a tool's name, the mark at its right and the mark's look, for a row of `room` cells.
+
+    What an untrusted server claims has a question mark; that a tool only reads is not claimed here at all.
+    """
     risk = _RISKS.get(tool.risk, "")
-    look = risk or "writes"
-    if tool.trust == "unchanged":
-        return tool.label, risk, look
-    both = f"{tool.trust} {risk}".strip()
-    return tool.label, both if len(both) + len(tool.label) + 4 <= room else tool.trust, look
+    shown = f"{risk}?" if risk and is_claim(tool.risk, server_trusted=tool.server_trusted) else risk
+    first: str = "imitation" if tool.imitation else tool.trust if tool.trust != "unchanged" else ""
+    look = "destroys" if tool.imitation else risk or "writes"
+    if not tool.imitation and tool.rule:
+        word = _RULES[tool.rule]
+        first, look = f"{word} {first}".strip(), "destroys" if tool.rule == "deny" else look
+    if not first and tool.alike:
+        first = tool.alike if len(tool.alike) + len(tool.label) + 4 <= room else _ALIKE
+        look = risk or "off"
+    both = f"{first} {shown}".strip()
+    return tool.label, both if len(both) + len(tool.label) + 4 <= room else first or both, look

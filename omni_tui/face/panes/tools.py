@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from time import monotonic
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -19,20 +21,32 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, Tree
 
 from omni_tui.face import actions
+from omni_tui.face.cells import fit
 from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import ToolTree, ToolTreeItem, tool_row_parts
 from omni_tui.face.results.call_history import CallHistory
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
+from omni_tui.protocol.events import EngineReady, ServerChanged, ToolsListed, ToolSummary
+from omni_tui.protocol.rules import ReadToolRules, RuleAdded, RuleRevoked, ToolRulesRead
 from omni_tui.security.identifiers import identifier
 
 DELAY = 0.05
 """Seconds between two keys below which the filter waits for the last key before it searches."""
+
+
+RULES_AFTER = 0.2
+"""Seconds after a listing or a new rule before the rules about tools are asked for."""
+_log = logging.getLogger(__name__)
+
+
+def _not_known(why: str) -> None:
+    _log.info("the rules about tools are not known: %s", why)
 
 
 class FilterInput(Input):
@@ -151,19 +165,18 @@ class ToolRows(RowList):
 def fit_names(name: str, server: str, cells: int) -> tuple[str, str]:
     """Return a tool's name and its server's, cut to fit; something of each is left."""
     least = min(cell_len(server), max(cells // 3, 4))
-    name = _cut(name, max(cells - least - 2, 4))
-    return name, _cut(server, max(cells - cell_len(name) - 2, 4))
-
-
-def _cut(text: str, cells: int) -> str:
-    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…"
+    name = fit(name, max(cells - least - 2, 4))
+    return name, fit(server, max(cells - cell_len(name) - 2, 4))
 
 
 class ToolsPane(Pane):
     """All tools of all servers. Posts `OpenTool` for the chosen one."""
 
     TITLE = "Tools"
-    HELP = "Every tool of every server. `/` finds one by name or description, enter opens its form."
+    HELP = (
+        "Every tool of every server. {tools_filter} finds one by name or description, enter opens its "
+        "form. “writes?” is what a server that you do not trust claims."
+    )
     BINDINGS = actions.bindings("tools")
     DEFAULT_CSS = """
     ToolsPane > ToolRows, ToolsPane > #tools-more { display: none; background: transparent; }
@@ -184,7 +197,7 @@ class ToolsPane(Pane):
         self._typed = 0.0
         self._query = ""
         self._said: Content | None = Content("")
-        self._told = False
+        self._is_ready = False
 
     def compose(self) -> ComposeResult:
         """Yield title, filter, tree, matches, and the words for an empty pane."""
@@ -196,13 +209,10 @@ class ToolsPane(Pane):
         yield Static(id="tools-empty", markup=False)
 
     def on_mount(self) -> None:
-        """Draw what events told before."""
+        """Draw what the events so far say."""
         self._draw()
-
-    @property
-    def query_shown(self) -> str:
-        """The query of the visible matches, "" while the tree is visible."""
-        return self._query
+        if self.index.count:
+            self._ask_rules()
 
     @property
     def entrance(self) -> Widget:
@@ -215,12 +225,24 @@ class ToolsPane(Pane):
         """Take one event into account; it is drawn with the next frame."""
         if self.index.apply(event):
             self.count = self.index.count
-            self._draw_soon()
+            self._drawing.ask()
+            if isinstance(event, ToolsListed) and self.is_attached:
+                self._ask_rules()
+        elif isinstance(event, RuleAdded | RuleRevoked) and self.is_attached:
+            self._ask_rules()
         elif isinstance(event, EngineReady):
-            self._told = True
-            self._draw_soon()
+            self._is_ready = True
+            self._drawing.ask()
         elif not isinstance(event, ServerChanged):
             self.history.apply(event)
+
+    @work(group="rules", exclusive=True, exit_on_error=False)
+    async def _ask_rules(self) -> None:
+        """Learn which tools a rule denies or asks about, once after a burst of listings."""
+        await asyncio.sleep(RULES_AFTER)
+        reply = await request(shell_of(self), ReadToolRules(), _not_known)
+        if isinstance(reply, ToolRulesRead) and self.index.apply(reply):
+            self._drawing.ask()
 
     def engine_stopped(self) -> None:
         """Forget listings that were cut off."""
@@ -229,9 +251,6 @@ class ToolsPane(Pane):
     def clear_session(self) -> None:
         """Forget the calls; servers and tools stay."""
         self.history.clear()
-
-    def _draw_soon(self) -> None:
-        self._drawing.ask()
 
     def _draw(self) -> None:
         self._drawing.done()
@@ -250,14 +269,16 @@ class ToolsPane(Pane):
 
     def _empty_words(self) -> Content:
         states = {server.state for server in self.index.servers.values()}
-        if not (states or self._told):
+        if not (states or self._is_ready):
             words = "Waiting for the engine …"
         elif not states:
-            words = "No server yet, so no tools. ctrl+p finds “add server” and “import servers”."
+            palette = shell_of(self).key("palette", spelled=True)
+            words = f"No server yet, so no tools. {palette} finds “add server” and “import servers”."
         elif "connecting" in states:
             words = "Tools appear here as their servers connect."
         else:
-            words = "No server offers a tool. F2 shows how the servers are doing."
+            servers = shell_of(self).key("show_servers")
+            words = f"No server offers a tool. {servers} shows how the servers are doing."
         return Content("\n" * bool(states) + words)
 
     # --- the tree

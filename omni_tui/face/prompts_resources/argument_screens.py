@@ -14,8 +14,7 @@ from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.messages import InsertText, RunAction
 from omni_tui.face.prompts_resources.fields import FieldsForm, Suggested, schema_of
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.prompts_and_resources import (
@@ -33,9 +32,6 @@ class ArgumentsScreen(FormScreen[None]):
     """A form of texts. `action_run` of each kind of screen sends them (F9)."""
 
     CSS_PATH = "../styles/prompts_resources.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
-    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "run", "run", priority=True),
         Binding("ctrl+enter", "run", "run", show=False, priority=True),
@@ -48,7 +44,6 @@ class ArgumentsScreen(FormScreen[None]):
         self._head = head
         self._about = about
         self.form = form
-        self._trouble = Content("")
 
     def compose(self) -> ComposeResult:
         """Yield head, form, suggestions, the part below, keys."""
@@ -84,12 +79,8 @@ class ArgumentsScreen(FormScreen[None]):
             line.update(event.line)
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
-        """Tell the screen that the values changed."""
+        """Keep the message to this screen."""
         event.stop()
-        self.values_changed()
-
-    def values_changed(self) -> None:
-        """Drop what was made from other values."""
 
     def values(self) -> JsonText | None:
         """Return the values; None, and the missing fields are marked, if some are missing."""
@@ -97,14 +88,18 @@ class ArgumentsScreen(FormScreen[None]):
             return JsonText("{}")
         arguments = self.form.arguments_json
         if self.form.show_problems() or arguments is None:
-            self.say("✗ fill in what is marked", "$fail")
+            self.fail("fill in what is marked")
             return None
         return arguments
 
     def on_engine_gone(self, event: EngineGone) -> None:
         """Show that nothing can be sent now; the values stay."""
         event.stop()
-        self.say("✗ the engine stopped; what you typed stays here", "$fail")
+        self.fail("the engine stopped; what you typed stays here")
+
+    def fail(self, why: str) -> None:
+        """Show beside the keys what went wrong."""
+        self.say(f"✗ {why}", "$fail")
 
     def say(self, words: str, style: str) -> None:
         """Show words beside the keys."""
@@ -136,7 +131,7 @@ class PromptScreen(ArgumentsScreen):
         form = None
         if prompt.arguments:
             fields = {one.name: (one.description, one.required) for one in prompt.arguments}
-            form = FieldsForm(prompt.server, "prompt", prompt.name, schema_of(fields), completes=True)
+            form = FieldsForm(prompt.server, "prompt", prompt.name, schema_of(fields))
         super().__init__(head, prompt.description or prompt.title, form)
         self.text: PromptText | None = None
 
@@ -151,10 +146,7 @@ class PromptScreen(ArgumentsScreen):
 
     def on_mount(self) -> None:
         """Get a prompt without arguments at once."""
-        super().on_mount()
-        if self.form is not None:
-            self.form.completes = shell_of(self).overview.prompts_resources.completes(self._prompt.server)
-        else:
+        if self.form is None:
             self.action_run()
 
     def keys(self) -> str:
@@ -163,7 +155,7 @@ class PromptScreen(ArgumentsScreen):
             return "enter puts it into the message · F9 gets it again · esc back"
         return "F9 gets the prompt · ctrl+r as JSON · esc back"
 
-    def values_changed(self) -> None:
+    def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
         """Drop the text: it was made from other values."""
         if self.text is not None:
             self.text = None
@@ -181,16 +173,10 @@ class PromptScreen(ArgumentsScreen):
         self.text = None
         self.say("asking the server …", "$text-2")
         command = GetPrompt(server=self._prompt.server, name=self._prompt.name, arguments_json=values)
-        try:
-            reply = await shell_of(self).port.ask(command)
-        except REQUEST_ERRORS as error:
+        reply = await request(shell_of(self), command, self.fail)
+        if not isinstance(reply, PromptText):
             self.view.show(())
-            self.say(f"✗ {error_text(error)}", "$fail")
             return
-        if isinstance(reply, PromptText):
-            self._show(reply)
-
-    def _show(self, reply: PromptText) -> None:
         self.text = reply
         self.view.show(Content.styled(line, "$text-1") for line in reply.text.splitlines())
         self.view.focus()
@@ -223,16 +209,8 @@ class TemplateScreen(ArgumentsScreen):
             (f"   {template.address}", "$text-2"),
         )  # fmt: skip
         fields = {name: ("", False) for name in template.variables}
-        form = FieldsForm(
-            template.server, "template", template.uri_template, schema_of(fields), completes=True
-        )
+        form = FieldsForm(template.server, "template", template.uri_template, schema_of(fields))
         super().__init__(head, template.description or template.title, form)
-
-    def on_mount(self) -> None:
-        """Suggest values only if the server does."""
-        super().on_mount()
-        if self.form is not None:
-            self.form.completes = shell_of(self).overview.prompts_resources.completes(self._template.server)
 
     def action_run(self) -> None:
         """Read the resource."""
@@ -249,11 +227,8 @@ class TemplateScreen(ArgumentsScreen):
         command = OpenResource(
             server=template.server, uri=template.uri_template, template=True, variables_json=values
         )
-        try:
-            opened = await shell_of(self).port.ask(command)
-        except REQUEST_ERRORS as error:
-            self.say(f"✗ {error_text(error)}", "$fail")
-            return
-        self.say("", "")
-        if isinstance(opened, ResourceOpened) and self.app.screen is self:
-            self.app.push_screen(ResourceScreen(opened, label=opened.address))
+        opened = await request(shell_of(self), command, self.fail)
+        if isinstance(opened, ResourceOpened):
+            self.say("", "")
+            if self.app.screen is self:
+                self.app.push_screen(ResourceScreen(opened, label=opened.address))

@@ -13,9 +13,9 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import AttachResource, CopyText
 from omni_tui.face.prompts_resources.argument_screens import PromptScreen, TemplateScreen
-from omni_tui.face.prompts_resources.index import PromptOrResource, PromptResourceIndex, address_of, by_key
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
+from omni_tui.face.prompts_resources.index import PromptOrResource, PromptResourceIndex, key_of
+from omni_tui.face.shell import request, shell_of
+from omni_tui.face.widgets.lines_view import fit_content
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.prompts_and_resources import (
@@ -54,25 +54,19 @@ class PromptResourceRows(RowList):
         left = Content.assemble(
             (f"  {identifier(entry.server)} › ", "$text-3"),
             (entry.label, "$text-1"),
-            (_mark(entry), "$text-3"),
         )
+        if isinstance(entry, TemplateSummary):
+            left += Content.styled(" {…}", "$text-3")
+        elif isinstance(entry, PromptSummary) and entry.arguments:
+            left += Content.styled(f" ({len(entry.arguments)})", "$text-3")
         if isinstance(entry, ResourceSummary) and self._index.follows(entry.server, entry.uri):
             news = (entry.server, entry.uri) in self._index.changed
-            left += Content.styled(
-                "  ● changed" if news else "  ○ subscribed", "$waiting" if news else "$done"
-            )
+            mark = ("  ● changed", "$waiting") if news else ("  ○ subscribed", "$done")
+            left += Content.styled(*mark)
         said = entry.title or (
             " ".join(entry.description.split()) if isinstance(entry, PromptSummary) else entry.address
         )
-        room = width - left.cell_length - 3
-        more = Content.styled(said, "$text-2").truncate(max(0, room), ellipsis=True)
-        return left + Content("  ") + more
-
-
-def _mark(entry: PromptOrResource) -> str:
-    if isinstance(entry, TemplateSummary):
-        return " {…}"
-    return f" ({len(entry.arguments)})" if isinstance(entry, PromptSummary) and entry.arguments else ""
+        return left + "  " + fit_content(Content.styled(said, "$text-2"), width - left.cell_length - 3)
 
 
 class PromptResourceBrowser(Screen[None]):
@@ -139,17 +133,17 @@ class PromptResourceBrowser(Screen[None]):
     def _fill(self) -> None:
         found, self._more = self.index.find(self._query, _KINDS[self.kind], SHOWN)
         rows = self.rows
-        rows.entries = by_key(found)
+        rows.entries = {key_of(entry): entry for entry in found}
         rows.set_keys(list(rows.entries))
         if rows.selected is None:
             rows.action_go(0)
         rows.refresh()
-        tabs = [
-            Content.styled(name.upper(), "bold $mine" if name == self.kind else "$text-3")
-            for name in _KINDS
-        ]
-        count = Content.styled(f"   {len(found) + self._more}", "$text-2")
-        self.query_one("#offers-title", Static).update(Content.styled(" · ", "$text-3").join(tabs) + count)
+        first, second = ("bold $mine", "$text-3") if self.kind == "prompts" else ("$text-3", "bold $mine")
+        title = Content.assemble(
+            ("PROMPTS", first), (" · ", "$text-3"), ("RESOURCES", second),
+            (f"   {len(found) + self._more}", "$text-2"),
+        )  # fmt: skip
+        self.query_one("#offers-title", Static).update(title)
         self._details()
 
     @on(RowList.Moved)
@@ -159,7 +153,8 @@ class PromptResourceBrowser(Screen[None]):
 
     def _details(self) -> None:
         entry = self.chosen
-        lines = [Content.styled(_nothing(self.kind, self._query, self.index), "$text-2")]
+        words = _nothing(self.kind, self._query, self.index, shell_of(self).key("show_servers"))
+        lines = [Content.styled(words, "$text-2")]
         if entry is not None:
             lines = list(_about(entry))
         self.query_one("#offers-details", Static).update(Content("\n").join(lines))
@@ -229,14 +224,12 @@ class PromptResourceBrowser(Screen[None]):
         from omni_tui.face.prompts_resources.resource import ResourceScreen
 
         self._say("reading …")
-        try:
-            opened = await shell_of(self).port.ask(OpenResource(server=resource.server, uri=resource.uri))
-        except REQUEST_ERRORS as error:
-            self._say(f"✗ {error_text(error)}")
-            return
-        self._say("")
-        if isinstance(opened, ResourceOpened) and self.app.screen is self:
-            self.app.push_screen(ResourceScreen(opened, label=resource.label, listed=True))
+        command = OpenResource(server=resource.server, uri=resource.uri)
+        opened = await request(shell_of(self), command, self._fail)
+        if isinstance(opened, ResourceOpened):
+            self._say("")
+            if self.app.screen is self:
+                self.app.push_screen(ResourceScreen(opened, label=resource.label))
 
     @work(group="follow", exclusive=True, exit_on_error=False)
     async def action_follow(self) -> None:
@@ -245,10 +238,8 @@ class PromptResourceBrowser(Screen[None]):
         if not isinstance(entry, ResourceSummary) or not self.index.servers[entry.server].subscribable:
             return
         on = not self.index.follows(entry.server, entry.uri)
-        try:
-            await shell_of(self).port.ask(SubscribeResource(server=entry.server, uri=entry.uri, on=on))
-        except REQUEST_ERRORS as error:
-            self._say(f"✗ {error_text(error)}")
+        command = SubscribeResource(server=entry.server, uri=entry.uri, on=on)
+        await request(shell_of(self), command, self._fail)
 
     def action_attach(self) -> None:
         """Attach the chosen resource to the message that is being written."""
@@ -258,8 +249,11 @@ class PromptResourceBrowser(Screen[None]):
     def action_copy(self) -> None:
         """Copy the address."""
         entry = self.chosen
-        if entry is not None and (address := address_of(entry)):
-            self.post_message(CopyText(address, "the address"))
+        if isinstance(entry, ResourceSummary | TemplateSummary):
+            self.post_message(CopyText(entry.address, "the address"))
+
+    def _fail(self, why: str) -> None:
+        self._say(f"✗ {why}")
 
     def _say(self, words: str) -> None:
         self._said = words
@@ -288,16 +282,15 @@ def _about(entry: PromptOrResource) -> list[Content]:
     lines += [Content.styled(line, "$text-1") for line in entry.description.splitlines()[:8]]
     if isinstance(entry, PromptSummary):
         for one in entry.arguments:
-            must = " *" if one.required else ""
-            lines.append(
-                Content.assemble((f"{one.label}{must}", "$mine"), (f"  {one.description}", "$text-2"))
-            )
+            name = f"{one.label} *" if one.required else one.label
+            lines.append(Content.assemble((name, "$mine"), (f"  {one.description}", "$text-2")))
     return lines or [Content.styled("The server gives no description.", "$text-3")]
 
 
-def _nothing(kind: ListKind, query: str, index: PromptResourceIndex) -> str:
+def _nothing(kind: ListKind, query: str, index: PromptResourceIndex, servers: str) -> str:
+    """Return why the list is empty; `servers` is the key that goes to the servers."""
     if query:
         return f"No {kind} with these words. Esc clears the filter."
     if not index.servers:
-        return f"No {kind}: no connected server has been listed yet. F2 shows the servers."
+        return f"No {kind}: no connected server has been listed yet. {servers} shows the servers."
     return f"The connected servers offer no {kind}."

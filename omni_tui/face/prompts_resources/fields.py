@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from textual import events, work
+from textual import events
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
@@ -16,9 +16,8 @@ from textual.widget import Widget
 
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.form.controls import TakeSuggestion, TextLine
-from omni_tui.face.form.model import Node
 from omni_tui.face.form.rows import FieldRow
-from omni_tui.face.results.errors import REQUEST_ERRORS
+from omni_tui.face.port import REQUEST_ERRORS
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.prompts_and_resources import CompleteArgument, Completions
@@ -50,24 +49,17 @@ class ServerSuggester(Suggester):
 
 
 class FieldsForm(ArgumentsForm):
-    """Texts to fill in for a prompt or template. With `completes` the server is asked for suggestions."""
+    """Texts to fill in for a prompt or template, with suggestions if the server gives any."""
 
     BINDINGS = [Binding("ctrl+t", "next_suggestion", "next suggestion", show=False)]
 
     def __init__(
-        self,
-        server: str,
-        kind: Literal["prompt", "template"],
-        ref: str,
-        schema: JsonText,
-        *,
-        completes: bool,
+        self, server: str, kind: Literal["prompt", "template"], ref: str, schema: JsonText
     ) -> None:
         super().__init__(schema)
         self._server = server
         self._ref = ref
         self._kind: Literal["prompt", "template"] = kind
-        self.completes = completes
         self._values: tuple[str, ...] = ()
         self._at = -1
         self._field = ""
@@ -75,16 +67,14 @@ class FieldsForm(ArgumentsForm):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Suggest for the field that got the cursor."""
         name = _field_of(event.widget)
-        if name is None or not isinstance(event.widget, TextLine) or not self.completes:
+        completes = shell_of(self).overview.prompts_resources.completes(self._server)
+        if name is None or not isinstance(event.widget, TextLine) or not completes:
             self._show(())
             return
         if event.widget.suggester is None:
             event.widget.suggester = ServerSuggester(self, name)
-        self._first(name, event.widget.value)
-
-    @work(group="suggest", exclusive=True, exit_on_error=False)
-    async def _first(self, name: str, value: str) -> None:
-        await self.suggest(name, value)
+        asking = self.suggest(name, event.widget.value)
+        self.run_worker(asking, group="suggest", exclusive=True, exit_on_error=False)
 
     async def suggest(self, name: str, value: str) -> str | None:
         """Ask the server, show its suggestions, and return the first that begins with `value`."""
@@ -141,15 +131,12 @@ class FieldsForm(ArgumentsForm):
         if line is None or not self._values or _field_of(line) != self._field:
             return
         self._at = (self._at + 1) % len(self._values)
-        at, values = self._at, self._values
-        line.value = values[at]
+        line.value = self._values[self._at]
         line.cursor_position = len(line.value)
 
 
 def _field_of(widget: Widget) -> str | None:
-    row = widget.parent
-    node: Node | None = row.node if isinstance(row, FieldRow) else None
-    return node.field.name if node is not None else None
+    return widget.parent.node.field.name if isinstance(widget.parent, FieldRow) else None
 
 
 def schema_of(fields: Mapping[str, tuple[str, bool]]) -> JsonText:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from omni_tui.protocol import AnyEvent
@@ -65,8 +63,8 @@ class PromptResourceIndex(msgspec.Struct):
         entries: tuple[PromptOrResource, ...] = (*page.prompts, *page.resources, *page.templates)
         for entry in entries:
             coming.entries.append(entry)
-            words = (entry.label, entry.title, address_of(entry), entry.description)
-            coming.words.append(" ".join((entry.server, *words)).lower())
+            words = (entry.server, entry.label, entry.title, address_of(entry), entry.description)
+            coming.words.append(" ".join(words).lower())
         if not page.last:
             return False
         coming.subscribable, coming.completes = page.subscribable, page.completes
@@ -105,21 +103,16 @@ def address_of(entry: PromptOrResource) -> str:
 
 def key_of(entry: PromptOrResource) -> str:
     """Return a key that no other entry has."""
-    exact = (
-        entry.name
-        if isinstance(entry, PromptSummary)
-        else entry.uri
-        if isinstance(entry, ResourceSummary)
-        else entry.uri_template
-    )
+    match entry:
+        case PromptSummary():
+            exact = entry.name
+        case ResourceSummary():
+            exact = entry.uri
+        case TemplateSummary():
+            exact = entry.uri_template
     return f"{type(entry).__name__}\0{entry.server}\0{exact}"
 
 
 def full_label(entry: PromptOrResource) -> str:
     """Return `server › name`."""
     return f"{identifier(entry.server)} › {entry.label}"
-
-
-def by_key(entries: Iterable[PromptOrResource]) -> dict[str, PromptOrResource]:
-    """Return entries by their keys."""
-    return {key_of(entry): entry for entry in entries}

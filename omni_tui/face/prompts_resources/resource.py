@@ -9,9 +9,8 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from omni_tui.face.messages import AttachResource
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.screens.reader import PAGE, ReaderScreen
-from omni_tui.face.shell import shell_of
+from omni_tui.face.shell import request, shell_of
 from omni_tui.protocol import AnyCommand, AnyEvent
 from omni_tui.protocol.events import TextPage
 from omni_tui.protocol.media import PartOf
@@ -42,11 +41,10 @@ class ResourceScreen(ReaderScreen):
     OF: ClassVar[PartOf] = "resource"
     DEFAULT_CSS = "ResourceScreen { background: $page; }"
 
-    def __init__(self, opened: ResourceOpened, *, label: str, listed: bool = False) -> None:
+    def __init__(self, opened: ResourceOpened, *, label: str) -> None:
         super().__init__(opened.id, title=f"{identifier(opened.server)} › {label}", parts=len(opened.parts))
         self.opened = opened
         self._label = label
-        self._listed = listed
 
     @property
     def index(self) -> PromptResourceIndex:
@@ -58,9 +56,6 @@ class ResourceScreen(ReaderScreen):
         self.index.changed.discard((self.opened.server, self.opened.uri))
         if not self.opened.parts:
             self._trouble = "the resource is empty"
-            self._say()
-            return
-        super().on_mount()
 
     def page_command(self, part: int, offset: int) -> AnyCommand:
         """Return the command that fetches a page."""
@@ -68,11 +63,12 @@ class ResourceScreen(ReaderScreen):
 
     def apply(self, event: AnyEvent) -> None:
         """Show that the resource has changed at its server."""
-        if isinstance(event, ResourceUpdated) and (event.server, event.uri) == (
-            self.opened.server,
-            self.opened.uri,
-        ):
+        this = (self.opened.server, self.opened.uri)
+        if isinstance(event, ResourceUpdated) and (event.server, event.uri) == this:
             self.trouble("it has changed · r reads it again")
+
+    def _fail(self, why: str) -> None:
+        self.trouble(f"✗ {why}")
 
     # --- what can be done
 
@@ -80,23 +76,17 @@ class ResourceScreen(ReaderScreen):
     async def action_again(self) -> None:
         """Read it again."""
         self.trouble("reading …")
-        try:
-            opened = await self.port.ask(OpenResource(server=self.opened.server, uri=self.opened.uri))
-        except REQUEST_ERRORS as error:
-            self.trouble(f"✗ {error_text(error)}")
-            return
+        command = OpenResource(server=self.opened.server, uri=self.opened.uri)
+        opened = await request(shell_of(self), command, self._fail)
         if isinstance(opened, ResourceOpened):
-            self.app.switch_screen(ResourceScreen(opened, label=self._label, listed=self._listed))
+            self.app.switch_screen(ResourceScreen(opened, label=self._label))
 
     @work(group="follow", exclusive=True, exit_on_error=False)
     async def action_follow(self) -> None:
         """Subscribe to its changes, or unsubscribe."""
         on = not self.index.follows(self.opened.server, self.opened.uri)
-        try:
-            await self.port.ask(SubscribeResource(server=self.opened.server, uri=self.opened.uri, on=on))
-        except REQUEST_ERRORS as error:
-            self.trouble(f"✗ {error_text(error)}")
-        else:
+        command = SubscribeResource(server=self.opened.server, uri=self.opened.uri, on=on)
+        if await request(shell_of(self), command, self._fail) is not None:
             self.trouble("subscribed to its changes" if on else "no longer subscribed")
 
     def action_attach(self) -> None:

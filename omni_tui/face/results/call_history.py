@@ -32,8 +32,7 @@ END_STATES: frozenset[str] = frozenset(
     ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled")
 ) | {"uncertain"}
 """States in which a call is over."""
-_NO_JSON = JsonText("")
-_NO_TEXT = SafeText("")
+_NO_JSON, _NO_TEXT = JsonText(""), SafeText("")
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class PastCall:
     arguments_json: JsonText = _NO_JSON
     state: CallState = "pending"
     reason: SafeText = _NO_TEXT
+    decider: str = ""
     finished: CallFinished | None = None
 
     @property
@@ -75,11 +75,10 @@ class CallHistory:
             return None
         if isinstance(event, ApprovalRequested):
             past.state = "held" if event.held else "pending"
-            past.arguments, past.arguments_json = event.arguments, _NO_JSON
-            if event.complete:
-                past.arguments_json = event.arguments_json
+            past.arguments = event.arguments
+            past.arguments_json = event.arguments_json if event.complete else JsonText("")
         elif isinstance(event, CallChanged):
-            past.state, past.reason = event.state, event.reason
+            past.state, past.reason, past.decider = event.state, event.reason, event.decider
         else:
             past.state, past.reason, past.finished = event.state, event.reason, event
         return past
@@ -190,10 +189,6 @@ class PastCalls(RowList):
         """Show these calls, given oldest first."""
         self._calls = {past.call: past for past in reversed(calls)}
         self.set_keys(list(self._calls))
-
-    def get(self, call: str) -> PastCall:
-        """Return the call of a row. Raises `KeyError`."""
-        return self._calls[call]
 
     def render_row(self, key: str, width: int, number: int) -> Content:
         """Draw one call."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widget import Widget
 
 from omni_tui.face.formats import format_duration
-from omni_tui.face.keys import key_of
 from omni_tui.face.results.call_history import PastCall
 from omni_tui.face.shell import shell_of
+from omni_tui.protocol.deciders import outcome_words
 from omni_tui.protocol.events import CallProgress
+from omni_tui.security.text import safe_line
 
 _WORDS = {
     "result_rejected": "the result does not match the tool's schema",
-    "withheld": "nobody was there to approve it",
-    "denied": "denied by policy",
-    "uncertain": "outcome unknown: it may have run",
 }
 _BAR = 12
 
@@ -27,14 +26,17 @@ class StateLine(Widget):
     StateLine { height: auto; min-height: 1; padding: 0 1; }
     """
 
+    progress: reactive[CallProgress | None] = reactive(None, layout=True)
+    task_status: reactive[str] = reactive("", layout=True)
+    """The state of the task that the call runs as, "" if it is none."""
+    waits: reactive[bool] = reactive(False, layout=True)
+    """Whether the server waits for an answer of the user."""
+
     def __init__(self) -> None:
         super().__init__()
         self._call: PastCall | None = None
-        self._progress: CallProgress | None = None
-        self._as_task = ""
         self._since = 0.0
         self._message = Content("")
-        self._waits = False
 
     @property
     def _now(self) -> float:
@@ -52,7 +54,7 @@ class StateLine(Widget):
 
     def begin(self) -> None:
         """Start counting: a call was sent."""
-        self._progress, self._as_task, self._since = None, "", self._now
+        self.progress, self.task_status, self._since = None, "", self._now
 
     def show(self, call: PastCall | None) -> None:
         """Show the state of a call."""
@@ -63,31 +65,15 @@ class StateLine(Widget):
             self._ticker.resume()
         self.refresh(layout=True)
 
-    def waits(self, waits: bool) -> None:
-        """Set whether the server waits for an answer of the user."""
-        if waits is not self._waits:
-            self._waits = waits
-            self.refresh(layout=True)
-
-    def progress(self, progress: CallProgress) -> None:
-        """Show progress."""
-        self._progress = progress
-        self.refresh(layout=True)
-
-    def as_task(self, words: str) -> None:
-        """Show the state of the task that the call runs as."""
-        self._progress, self._as_task = None, words
-        self.refresh(layout=True)
-
     def render(self) -> Content:
         """Draw the line."""
         call = self._call
         if call is None:
             return self._message
+        if call.state in ("pending", "held"):
+            why = " because it changed" if call.state == "held" else ""
+            return Content.styled(f"◌ waiting for you in the approvals{why}", "$waiting")
         if not call.ended:
-            if call.state in ("pending", "held"):
-                why = " because it changed" if call.state == "held" else ""
-                return Content.styled(f"◌ waiting for you in the approvals{why}", "$waiting")
             return self._in_progress()
         took = format_duration(call.finished.elapsed_ms / 1000) if call.finished is not None else ""
         if call.finished is not None and call.finished.cached_s is not None:
@@ -95,7 +81,8 @@ class StateLine(Widget):
             return Content.styled(f"✓ from the cache · {age} old", "$done")
         if call.state == "succeeded":
             return Content.styled(f"✓ {took}", "$done")
-        words = [_WORDS.get(call.state, call.state), took, call.reason]
+        ended = safe_line(outcome_words(call.state, call.decider), limit=60)
+        words = [_WORDS.get(call.state, ended), took, call.reason]
         line = " · ".join(word for word in words if word)
         if call.state in ("uncertain", "cancelled"):
             return Content.styled(f"◌ {line}" if call.state == "cancelled" else f"? {line}", "$waiting")
@@ -103,7 +90,7 @@ class StateLine(Widget):
 
     def _in_progress(self) -> Content:
         line = Content.assemble(("▶ ", "$running"), (f"{self._now - self._since:.1f} s", "$text-2"))
-        progress = self._progress
+        progress = self.progress
         if progress is not None and progress.total:
             share = min(max(progress.progress / progress.total, 0.0), 1.0)
             full = round(share * _BAR)
@@ -116,13 +103,12 @@ class StateLine(Widget):
             line += Content.styled(f"  {progress.progress:g}", "$text-2")
         if progress is not None and progress.message:
             line += Content.styled(f"  {progress.message}", "$text-2")
-        if self._as_task:
-            line += Content.styled(f"  {self._as_task}", "$text-2")
-        if self._waits:
-            key = key_of("show_approvals", shell_of(self).keymap)
+        if self.task_status:
+            line += Content.styled(f"  {self.task_status}", "$text-2")
+        if self.waits:
+            key = shell_of(self).key("show_approvals")
             line += Content.assemble(
-                ("  ◌ the server waits for your answer: ", "$waiting"),
-                (key, "bold $waiting"),
+                ("  ◌ the server waits for your answer: ", "$waiting"), (key, "bold $waiting"),
                 (" shows its request", "$waiting"),
-            )
+            )  # fmt: skip
         return line + Content.styled("   esc cancels", "$text-3")

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from omni_tui.face.port import Port
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.port import REQUEST_ERRORS, Port, error_text
 from omni_tui.face.shell import Level
 from omni_tui.protocol.commands import ReadResult
 from omni_tui.protocol.events import ContentPart, TextPage
@@ -34,7 +33,8 @@ class PartPages:
         self._port = port
         self._call = call
         self._part = part
-        self._texts: list[str] = []
+        self.texts: list[str] = []
+        """The pages read so far."""
         self._read = 0
         self.total: int | None = None
         self._lock = asyncio.Lock()
@@ -44,11 +44,6 @@ class PartPages:
         """Whether all pages were read."""
         return self.total is not None and self._read >= self.total
 
-    @property
-    def texts(self) -> list[str]:
-        """The pages read so far."""
-        return self._texts
-
     async def next(self) -> str:
         """Read and return the next page, "" at the end. Raises what `Port.ask` raises."""
         async with self._lock:
@@ -56,7 +51,7 @@ class PartPages:
                 return ""
             command = ReadResult(call=self._call, part=self._part, offset=self._read)
             page: TextPage = await self._port.ask(command)
-            self._texts.append(page.text)
+            self.texts.append(page.text)
             self._read += len(page.text)
             self.total = page.total if page.text else self._read
             return page.text
@@ -67,18 +62,14 @@ class PartPages:
             await self.next()
             if self.total is not None and self.total > limit:
                 return None
-        return "".join(self._texts)
+        return "".join(self.texts)
 
 
-async def indent_json(text: str) -> str:
+def indent_json(text: str) -> str:
     """Return a JSON text indented by 2, with unchanged numbers and strings. Raises `JsonLayoutError`.
 
-    Runs in a thread. The result is safe to show if the text is.
+    The result is safe to show if the text is.
     """
-    return await asyncio.to_thread(_indent, text)
-
-
-def _indent(text: str) -> str:
     stripped = text.strip()
     if not stripped.startswith(("{", "[")):
         raise JsonLayoutError("this text is not JSON")

@@ -9,6 +9,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from omni_tui.face.port import REQUEST_ERRORS, CommandError, error_text
+from omni_tui.face.shell import shell_of
+from omni_tui.protocol import AnyCommand
+from omni_tui.protocol.events import FileSaved
 from omni_tui.security.text import safe_line
 
 
@@ -84,8 +88,16 @@ class SaveBar(Vertical):
         path.cursor_blink = False
         path.focus()
 
-    def show_error(self, what: str, *, exists: bool) -> None:
-        """Show why it was not saved; if the file exists, offer to replace it."""
+    async def save(self, command: AnyCommand) -> FileSaved | None:
+        """Save; None, and the reason is shown, if that failed. A file in the way may be replaced."""
+        try:
+            saved: FileSaved = await shell_of(self).port.ask(command)
+        except REQUEST_ERRORS as error:
+            self._show_error(error_text(error), isinstance(error, CommandError) and error.failure.exists)
+            return None
+        return saved
+
+    def _show_error(self, what: str, exists: bool) -> None:
         self._exists = self.query_one(Input).value if exists else ""
         lines = [Content.styled("✗ " + safe_line(what, limit=300), "$fail")]
         if exists:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from omni_tui.face.form.rows import clip
+from omni_tui.face.results.parts import JsonLayoutError, indent_json
+from omni_tui.face.risk import risk_chip, sure_risk
 from omni_tui.face.widgets.long_text_view import Look
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.events import ToolDetails
 from omni_tui.security.text import safe, safe_line
 
-_BADGES = {
-    "write": (" WRITES ", "bold $on-colour on $waiting"),
-    "destructive": (" DESTROYS ", "bold $on-colour on $fail"),
-    "read": ("reads only", "$text-3"),
-    "unknown": ("may write", "$waiting"),
-}
-_MAX_DEPTH = 100
+_PLAIN = {"read": ("reads only", "$text-3"), "unknown": ("may write", "$waiting")}
+"""Risks that are no filled word on this screen, where they are known."""
 
 
 class ToolDescription(Widget):
@@ -42,17 +38,21 @@ class ToolDescription(Widget):
 def tool_title(server: str, tool: str, details: ToolDetails | None) -> Content:
     """Return the title of the tool screen: server › tool, and its risk."""
     name = details.label if details is not None else safe_line(tool, limit=128)
-    line = Content.assemble(("◆ ", "$mine"), (safe_line(server, limit=60), "$text-2"), (" › ", "$text-3"))
-    return line + Content.assemble((name, "bold $text-1"), "   ") + _badge(details)
-
-
-def _badge(details: ToolDetails | None) -> Content:
-    if details is None:
-        return Content("")
-    marks = Content.assemble(_BADGES[details.risk])
-    if details.trust != "unchanged":
-        marks += Content.assemble("  ", (details.trust, "bold $waiting"))
-    return marks
+    line = Content.assemble(
+        ("◆ ", "$mine"), (safe_line(server, limit=60), "$text-2"), (" › ", "$text-3"),
+        (name, "bold $text-1"), "   ",
+    )  # fmt: skip
+    if details is not None:
+        chip = risk_chip(details.risk, server_trusted=details.server_trusted)
+        known = sure_risk(details.risk, server_trusted=details.server_trusted) == details.risk
+        line += Content.assemble(_PLAIN.get(details.risk, chip) if known else chip)
+        if details.trust != "unchanged":
+            line += Content.assemble("  ", (details.trust, "bold $waiting"))
+        if details.server_changed:
+            line += Content.assemble("  ", ("server changed", "bold $waiting"))
+        if details.imitation:
+            line += Content.assemble("  ", ("imitation", "bold $fail"))
+    return line
 
 
 def description_start(details: ToolDetails) -> Content:
@@ -63,7 +63,11 @@ def description_start(details: ToolDetails) -> Content:
     else:
         words = Content.styled(f"“{text}”", "$text-2")
     if details.not_checked:
-        return Content.assemble(("not fully checked, F8 shows why · ", "$waiting"), words)
+        words = Content.styled("not fully checked, F8 shows why · ", "$waiting") + words
+    if details.rules:
+        words = Content.styled("rules deny it or ask about it, F8 shows them · ", "$waiting") + words
+    if details.alike:
+        words = Content.styled(f"{details.alike} · ", "$fail" if details.imitation else "$waiting") + words
     return words
 
 
@@ -72,6 +76,14 @@ def description_blocks(details: ToolDetails) -> Iterator[tuple[str, Look]]:
     if details.title:
         yield details.title, "text"
     yield f"“{details.description}”" if details.description else "(no description)", "head"
+    if details.alike:
+        yield "\nTOOLS OF THIS NAME", "dim"
+        yield f"{details.label}: {details.alike}", "text"
+        if details.imitation:
+            yield "its name has characters that are not what they seem: no model gets it", "text"
+    if details.rules:
+        yield "\nRULES THAT DENY IT OR ASK ABOUT IT", "dim"
+        yield "\n".join(details.rules), "text"
     if details.annotations:
         yield "\nTHE SERVER SAYS", "dim"
         yield "\n".join(details.annotations), "text"
@@ -89,17 +101,7 @@ def description_blocks(details: ToolDetails) -> Iterator[tuple[str, Look]]:
 
 def indented_json(document: JsonText) -> SafeText:
     """Return a JSON document indented, or as it is if it is nested too deep."""
-    if document.count("{") + document.count("[") > _MAX_DEPTH and _depth(document) > _MAX_DEPTH:
-        return safe(document, limit=400_000)
     try:
-        return safe(msgspec.json.format(document, indent=2), limit=400_000)
-    except (msgspec.DecodeError, RecursionError):
+        return safe(indent_json(document), limit=400_000)
+    except JsonLayoutError:
         return safe(document, limit=400_000)
-
-
-def _depth(document: str) -> int:
-    depth = deepest = 0
-    for sign in document:
-        depth += (sign in "[{") - (sign in "]}")
-        deepest = max(deepest, depth)
-    return deepest

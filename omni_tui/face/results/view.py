@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -17,7 +18,7 @@ from textual.widget import Widget
 from omni_tui.face.form.exact_json import NotJson, parse
 from omni_tui.face.formats import format_size
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.port import REQUEST_ERRORS, error_text
 from omni_tui.face.results.json_tree import JsonTree
 from omni_tui.face.results.parts import (
     STRUCTURED,
@@ -34,7 +35,7 @@ from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.long_text_view import NO_PART, LongTextView, Look
 from omni_tui.protocol.commands import SaveResult
-from omni_tui.protocol.events import CallFinished, ContentPart, FileSaved
+from omni_tui.protocol.events import CallFinished, ContentPart
 
 ResultTab = Literal["text", "JSON", "structured", "raw"]
 TABS: tuple[ResultTab, ...] = ("text", "JSON", "structured", "raw")
@@ -58,19 +59,13 @@ class TabLine(Widget):
     class Chosen(Message):
         """A tab was clicked."""
 
-        def __init__(self, tabs: TabLine, name: str) -> None:
+        def __init__(self, name: str) -> None:
             super().__init__()
-            self.tabs = tabs
             self.name = name
-
-        @property
-        def control(self) -> TabLine:
-            """The sender."""
-            return self.tabs
 
     def __init__(self, names: Sequence[str], current: str) -> None:
         super().__init__()
-        self.names = list(names)
+        self.names = names
         self.missing: frozenset[str] = frozenset()
         self.set_reactive(TabLine.current, current)
 
@@ -86,17 +81,13 @@ class TabLine(Widget):
             return "bold $mine"
         return "$text-3" if name in self.missing else "$text-2"
 
-    def beside(self, by: int) -> str:
-        """Return the name of the tab `by` places on, wrapping around."""
-        return self.names[(self.names.index(self.current) + by) % len(self.names)]
-
     def on_click(self, event: events.Click) -> None:
         """Select the tab under the mouse."""
         right = 1
         for name in self.names:
             right += len(name) + 3
             if event.x < right - 1:
-                self.post_message(self.Chosen(self, name))
+                self.post_message(self.Chosen(name))
                 return
 
 
@@ -190,7 +181,7 @@ class ResultView(Vertical):
 
     def action_turn(self, by: int) -> None:
         """Go to the next or the previous view."""
-        self.tab = cast("ResultTab", self.query_one(TabLine).beside(by))
+        self.tab = TABS[(TABS.index(self.tab) + by) % len(TABS)]
         self.focus_view()
 
     def _redraw(self) -> None:
@@ -198,8 +189,8 @@ class ResultView(Vertical):
         lines, tree = self.lines, self.query_one(JsonTree)
         lines.clear()
         self._feed, self._open = iter(()), None
-        as_tree = self.tab == "structured" and self._size_of("structured") <= TREE_LIMIT
-        tree.display = as_tree and self._finished is not None and self._has("structured")
+        size = sum(part.size for part in self._parts("structured"))
+        tree.display = self.tab == "structured" and self._has("structured") and size <= TREE_LIMIT
         lines.display = not tree.display
         if self._finished is None:
             lines.add(self._empty, "dim")
@@ -217,12 +208,12 @@ class ResultView(Vertical):
         else:
             lines.add("This result has no structured content.", "dim")
 
-    def _has(self, kind: str) -> bool:
-        return self._finished is not None and any(part.kind == kind for part in self._finished.parts)
-
-    def _size_of(self, kind: str) -> int:
+    def _parts(self, *kinds: str) -> list[ContentPart]:
         parts = self._finished.parts if self._finished is not None else ()
-        return sum(part.size for part in parts if part.kind == kind)
+        return [part for part in parts if part.kind in kinds]
+
+    def _has(self, kind: str) -> bool:
+        return bool(self._parts(kind))
 
     def _pages_of(self, part: int) -> PartPages:
         if part not in self._pages:
@@ -232,11 +223,11 @@ class ResultView(Vertical):
 
     # --- text, fetched as it comes into view
 
-    def _stream(self, part: int) -> None:
-        self._open, self._open_part, self._look = self._pages_of(part), part, "json"
+    def _stream(self, part: int, look: Look = "json") -> None:
+        self._open, self._open_part, self._look = self._pages_of(part), part, look
         for number, text in enumerate(self._open.texts):
-            self.lines.add(text, "json", part, continues=number > 0)
-        self._more()
+            self.lines.add(text, look, part, continues=number > 0)
+        self.call_later(self._more)
 
     def on_long_text_view_near_end(self, event: LongTextView.NearEnd) -> None:
         """Fetch more."""
@@ -257,17 +248,15 @@ class ResultView(Vertical):
                 lines.add(text, self._look, self._open_part, continues=len(self._open.texts) > 1)
                 return
             self._open = None
-        part = next(self._feed, None)
-        if part is None:
-            return
-        self._begin(part)
+        if (part := next(self._feed, None)) is not None:
+            self._begin(part)
 
     def _begin(self, part: ContentPart) -> None:
         """Draw one part: its heading if there are several, and its text."""
         lines = self.lines
         many = self._finished is not None and len(self._finished.parts) > 1
         if part.kind == "structured":
-            if self._finished is not None and len(self._finished.parts) == 1:
+            if not many:
                 lines.add("This result has only structured content: see that tab.", "dim", part.index)
             self.call_later(self._more)
             return
@@ -275,23 +264,20 @@ class ResultView(Vertical):
             gap = "\n" if part.index else ""
             lines.add(gap + _head(part), "head", part.index)
         if part.truncated:
-            self._open, self._open_part, self._look = self._pages_of(part.index), part.index, "text"
-            for number, text in enumerate(self._open.texts):
-                lines.add(text, "text", part.index, continues=number > 0)
-            self.call_later(self._more)
-        else:
-            if part.text:
-                lines.add(part.text, "text", part.index)
-            elif part.kind == "text":
-                lines.add("(empty text)", "dim", part.index)
-            self.call_later(self._more)
+            self._stream(part.index, "text")
+            return
+        if part.text:
+            lines.add(part.text, "text", part.index)
+        elif part.kind == "text":
+            lines.add("(empty text)", "dim", part.index)
+        self.call_later(self._more)
 
     # --- JSON and the tree
 
     @work(group="result", exclusive=True, exit_on_error=False)
     async def _show_json(self) -> None:
         lines = self.lines
-        part = next((p for p in self._parts() if p.text.lstrip()[:1] in ("{", "[")), None)
+        part = next((p for p in self._parts("text", "resource") if p.text.lstrip()[:1] in ("{", "[")), None)
         if part is None:
             lines.add("No part of this result is JSON.", "dim")
             return
@@ -299,18 +285,12 @@ class ResultView(Vertical):
             text = part.text if not part.truncated else await self._pages_of(part.index).whole()
             if text is None:
                 raise JsonLayoutError("too long for this view: read it under text, or save it with s")
-            lines.add(await indent_json(text), "json", part.index)
+            lines.add(await asyncio.to_thread(indent_json, text), "json", part.index)
         except (JsonLayoutError, *REQUEST_ERRORS) as error:
             lines.add(error_text(error), "dim" if isinstance(error, JsonLayoutError) else "fail")
 
-    def _parts(self) -> tuple[ContentPart, ...]:
-        parts = self._finished.parts if self._finished is not None else ()
-        return tuple(part for part in parts if part.kind in ("text", "resource"))
-
     @work(group="result", exclusive=True, exit_on_error=False)
     async def _show_tree(self) -> None:
-        import asyncio
-
         tree = self.query_one(JsonTree)
         try:
             text = await self._pages_of(STRUCTURED).whole(TREE_LIMIT * 4)
@@ -330,12 +310,9 @@ class ResultView(Vertical):
     def action_copy(self) -> None:
         """Copy what this view has read."""
         if self._finished is not None:
-            text = "".join(self._pages_of(STRUCTURED).texts) if self._tree_shown else self.lines.text
+            tree = self.query_one(JsonTree)
+            text = "".join(self._pages_of(STRUCTURED).texts) if tree.display else self.lines.text
             self.post_message(CopyText(text, "the result"))
-
-    @property
-    def _tree_shown(self) -> bool:
-        return bool(self.query_one(JsonTree).display)
 
     def action_save(self) -> None:
         """Ask where to save the visible part."""
@@ -348,7 +325,7 @@ class ResultView(Vertical):
         places = [part.index for part in self._blocks]
         if self._finished is not None and event.part in places and len(places) > 1:
             part = self._blocks[(places.index(event.part) + event.by) % len(places)]
-            self._ask_where(self._finished.call, part.index, *_described(part))
+            self._ask_where(self._finished.call, part.index, _about(part), part.mime)
 
     @work(group="save", exclusive=True, exit_on_error=False)
     async def _ask_where(self, call: str, part: int, what: str, mime: str) -> None:
@@ -368,15 +345,13 @@ class ResultView(Vertical):
         return [part for part in (self._finished.parts if self._finished else ()) if part.index >= 0]
 
     def _visible(self) -> tuple[int, str, str]:
-        if self.tab == "raw":
-            return WHOLE, "the raw result", "application/json"
         if self.tab == "structured" and self._has("structured"):
             return STRUCTURED, "the structured content", "application/json"
         parts, here = self._blocks, self.lines.visible_part
-        part = next((p for p in parts if p.index == here), parts[0] if parts else None)
-        if part is None:
+        if self.tab == "raw" or not parts:
             return WHOLE, "the raw result", "application/json"
-        return part.index, *_described(part)
+        part = next((p for p in parts if p.index == here), parts[0])
+        return part.index, _about(part), part.mime
 
     # --- opening
 
@@ -401,39 +376,26 @@ class ResultView(Vertical):
         event.stop()
         self.close_bar()
 
-    def on_save_bar_save(self, event: SaveBar.Save) -> None:
-        """Save the file."""
-        event.stop()
-        self._save(event)
-
+    @on(SaveBar.Save)
     @work(group="save", exclusive=True, exit_on_error=False)
     async def _save(self, event: SaveBar.Save) -> None:
-        port = shell_of(self).port
         call = self._finished.call if self._finished is not None else ""
         command = SaveResult(call=call, path=event.path, part=event.part, overwrite=event.overwrite)
-        try:
-            reply = await port.ask(command)
-        except REQUEST_ERRORS as error:
-            words = error_text(error)
-            for bar in self.query(SaveBar):
-                bar.show_error(words, exists=not event.overwrite and "exists" in words)
-            return
-        if isinstance(reply, FileSaved):
+        saved = await self.query_one(SaveBar).save(command)
+        if saved is not None:
             self.close_bar()
-            self.app.notify(f"{reply.path} · {format_size(reply.size)}", title="saved", markup=False)
+            self.app.notify(f"{saved.path} · {format_size(saved.size)}", title="saved", markup=False)
 
 
 def _head(part: ContentPart) -> str:
     """Return one line about a part: kind, address, type and size."""
     sign = {"image": "▣", "audio": "♪", "link": "→", "resource": "◫"}.get(part.kind, "─")
-    bits = [part.kind, part.uri, part.mime, format_size(part.size) if part.size else ""]
-    line = f"{sign} " + " · ".join(bit for bit in bits if bit)
-    return line + ("   o open · s save" if is_binary(part) else "")
+    return f"{sign} {_about(part)}{'   o open · s save' if is_binary(part) else ''}"
 
 
-def _described(part: ContentPart) -> tuple[str, str]:
-    """Return a part in words, and its media type."""
-    return _head(part)[2:].partition("   ")[0], part.mime
+def _about(part: ContentPart) -> str:
+    size = format_size(part.size) if part.size else ""
+    return " · ".join(filter(None, (part.kind, part.uri, part.mime, size)))
 
 
 def _note(finished: CallFinished | None) -> Content:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from textual import events
+from textual import events, work
 from textual.binding import Binding
 from textual.content import Content
 
@@ -26,13 +27,13 @@ _DIGITS = 3
 class BatchScreen(ReadToEndScreen[BatchOutcome]):
     """Returns (key, digest) of each call, or None.
 
-    Approving needs three things: the end was on the screen, the number of calls was typed, and then A
-    after a moment of quiet.
+    Approving needs three things: the end was on the screen, the number of calls was typed, and then the
+    approving key after a moment of quiet.
     """
 
-    TOO_EARLY = "not yet: wait a moment, then press A"
+    TOO_EARLY = "not yet: wait a moment, then press it again"
     BINDINGS = [
-        Binding("A", "approve", "approve all"),
+        Binding("A", "approve", "approve all", id="approve"),
         Binding("backspace", "erase", show=False),
         Binding("escape,q", "back", "back"),
     ]
@@ -42,6 +43,8 @@ class BatchScreen(ReadToEndScreen[BatchOutcome]):
     ) -> None:
         self.items = list(items)
         self.typed = ""
+        self._drawn_at = 0
+        """The width that all calls are drawn for."""
         heading = Content.assemble(
             (f"Approve {len(self.items)} calls together? ", "bold $text-1"), ("Each is below.", "$text-2")
         )
@@ -52,9 +55,16 @@ class BatchScreen(ReadToEndScreen[BatchOutcome]):
         self._drawing.ask()
 
     def draw(self) -> None:
-        """Draw the calls at the present width."""
-        self.view.show(self._lines(self.view.room))
-        self.look()
+        """Draw the calls at the present width, in a thread: they may be long."""
+        self._draw(self.view.room)
+
+    @work(group="draw", exclusive=True, exit_on_error=False)
+    async def _draw(self, width: int) -> None:
+        lines = await asyncio.to_thread(list, self._lines(width))
+        if width == self.view.room:
+            self.view.show(lines)
+            self._drawn_at = width
+            self.look()
 
     def _lines(self, width: int) -> Iterator[Content]:
         for number, item in enumerate(self.items, 1):
@@ -80,7 +90,7 @@ class BatchScreen(ReadToEndScreen[BatchOutcome]):
     def _missing(self) -> str:
         """Return what has to be done before A counts, "" if nothing."""
         count = len(self.items)
-        if not self.view.end_seen:
+        if self._drawn_at != self.view.room or not self.view.end_seen:
             return "there is more to see: page down, or End"
         if self.typed != str(count):
             return f"type {count} to approve all of them"
@@ -91,13 +101,12 @@ class BatchScreen(ReadToEndScreen[BatchOutcome]):
         digest = " ".join([self.typed, *(item.digest for item in self.items)])
         return Painted(self.items[0].key, digest, not self._missing())
 
-    def foot(self) -> Content:
+    def keys(self) -> Content:
         """Return the typed number, the keys, and what is missing."""
         missing = self._missing()
         return Content.assemble(
             ("typed ", "$text-2"), (self.typed or "–", "bold $text-1"),
-            (f" of {len(self.items)}   ", "$text-2"),
-            ("A", "bold $done" if self.arming.armed else "bold $text-3"), (" approve all   ", "$text-2"),
+            (f" of {len(self.items)}   ", "$text-2"), self.accept_keys("approve all"),
             ("esc", "bold $text-2"), (" back   ", "$text-2"),
             (missing or "all of it seen", "$waiting" if missing else "$text-3"),
         )  # fmt: skip

@@ -15,6 +15,9 @@ from textual.widgets import Static
 from omni_tui.face.approval.arming import BURST_S
 from omni_tui.protocol import SafeText
 
+MOST, MOST_LINES = 2_000, 30
+"""Characters and lines of a question, or of its details, that are shown."""
+
 
 class ConfirmScreen(ModalScreen[bool]):
     """Returns True for `y`, False for anything that closes it."""
@@ -24,7 +27,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def __init__(self, question: SafeText, detail: SafeText, yes: str) -> None:
         super().__init__()
-        self._question, self._detail, self._yes = question, detail, yes
+        self._question, self._detail, self._yes = _start(question), _start(detail), yes
         self._last, self._keys = -1.0, 0
 
     def compose(self) -> ComposeResult:
@@ -62,3 +65,10 @@ class ConfirmScreen(ModalScreen[bool]):
     def _settle(self, keys: int) -> None:
         if keys == self._keys and self.is_current:
             self.dismiss(True)
+
+
+def _start(text: SafeText) -> str:
+    """Return the beginning of a text that could be longer than the screen, and how much is left out."""
+    end = len("\n".join(text[:MOST].split("\n")[:MOST_LINES]))
+    left = len(text) - end
+    return f"{text[:end]}… ({left:,} more characters)" if left else text

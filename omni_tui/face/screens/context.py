@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Static
 
+from omni_tui.face.screens.base import LinesScreen, key_line
 from omni_tui.face.shell import shell_of
-from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextChanged, PartOfContext
 
@@ -27,49 +24,29 @@ _BAR = 24
 _NARROW = 60
 
 
-class ContextScreen(Screen[None]):
+class ContextScreen(LinesScreen):
     """Shows what the last request carried, and follows the requests of the session."""
 
-    CSS_PATH = "../styles/screens.tcss"
-    AUTO_FOCUS = "LinesView"
-    BINDINGS = [Binding("escape,q", "back", "back"), Binding("s", "system", "system prompt")]
+    BINDINGS = [Binding("s", "system", "system prompt")]
 
-    def compose(self) -> ComposeResult:
-        """Yield title, lines, keys."""
-        yield Static(Content.styled("CONTEXT", "bold $mine"), id="screen-title", markup=False)
-        yield LinesView(words=True)
-        foot = Content.assemble(
-            ("esc", "bold $text-2"), (" back   ", "$text-3"),
-            ("s", "bold $text-2"), (" the system prompt", "$text-3"),
-        )  # fmt: skip
-        yield Static(foot, id="screen-foot", markup=False)
-
-    def on_mount(self) -> None:
-        """Show the last request."""
-        self._show()
-
-    def on_resize(self) -> None:
-        """Draw the bars in the new width."""
-        self._show()
+    def __init__(self) -> None:
+        super().__init__("CONTEXT")
 
     def apply(self, event: AnyEvent) -> None:
         """Show a new request."""
         if isinstance(event, ContextChanged) and event.agent == "root":
-            self._show()
+            self.draw()
 
-    def _show(self) -> None:
-        window = shell_of(self).overview.window
-        self.query_one(LinesView).show(window_lines(window, self.size.width))
+    def draw(self) -> None:
+        """Show the last request."""
+        self.view.show(window_lines(shell_of(self).overview.window, self.size.width))
+        self.foot(key_line(("esc", "back"), ("s", "the system prompt")))
 
     def action_system(self) -> None:
         """Open the system prompt."""
         from omni_tui.face.screens.system_prompt import SystemPromptScreen
 
         self.app.push_screen(SystemPromptScreen())
-
-    def action_back(self) -> None:
-        """Close."""
-        self.dismiss(None)
 
 
 def window_lines(window: ContextChanged | None, width: int) -> Iterator[Content]:
@@ -125,16 +102,9 @@ def _parts(window: ContextChanged, bar: int) -> Iterator[Content]:
             (f"{part.tokens / whole:>6.0%}", "$text-2"),
         ]
         if part.kind == "tools":
-            row.append((_offered(window), "$text-3"))
+            of = f" of {window.tools:,}" if window.offered < window.tools else ""
+            row.append((f"   {window.offered:,}{of}", "$text-3"))
         yield Content.assemble(*row)
-
-
-def _offered(window: ContextChanged) -> str:
-    return (
-        f"   {window.offered:,} of {window.tools:,}"
-        if window.offered < window.tools
-        else f"   {window.offered:,}"
-    )
 
 
 def _room(window: ContextChanged) -> Iterator[Content]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -13,14 +14,16 @@ from textual.widgets import Static
 
 from omni_tui.face.approval.pending_request import PendingRequestItem, quoted_lines
 from omni_tui.face.form.arguments_form import ArgumentsForm
-from omni_tui.face.form.checks import limits_check
+from omni_tui.face.form.checks import limit_problems
 from omni_tui.face.form.model import ArrayNode, FormDraft, Node
 from omni_tui.face.form.rows import CheckboxRow, FieldRow, fits_checkboxes
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.port import REQUEST_ERRORS, error_text
+from omni_tui.face.screens.base import key_line
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
+from omni_tui.protocol.deciders import outcome_words
 from omni_tui.protocol.server_requests import (
     AnswerServerRequest,
     ServerRequestAction,
@@ -58,9 +61,6 @@ class ElicitationScreen(FormScreen[None]):
     """
 
     CSS_PATH = "../styles/screens.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
-    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "send", "send", priority=True),
         Binding("ctrl+enter", "send", "send", show=False, priority=True),
@@ -91,11 +91,14 @@ class ElicitationScreen(FormScreen[None]):
             head += Content.styled(f"\nduring {item.during}", "$text-2")
         for why in item.event.why[:4]:
             head += Content.styled(f"\n! {safe_line(why, limit=300)}", "$waiting")
+        if item.deadline:
+            head += Content.styled(f"\n{item.deadline}", "$waiting")
         yield Static(head, id="screen-title", markup=False)
         with VerticalScroll(id="ask-words"):
             yield Static(id="ask-says", markup=False)
         schema = item.event.content_json
-        yield ElicitationForm(schema, check=limits_check(self._draft.model.field), draft=self._draft)
+        check = partial(limit_problems, self._draft.model.field)
+        yield ElicitationForm(schema, check=check, draft=self._draft)
         yield Static(id="ask-said", markup=False)
         yield Static(id="screen-foot", markup=False)
 
@@ -133,8 +136,7 @@ class ElicitationScreen(FormScreen[None]):
                 ("esc", "back (it is kept)")]  # fmt: skip
         if self.over:
             keys = [("F7", "copy what you typed"), ("esc", "close")]
-        parts = [part for key, word in keys for part in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))]
-        self.query_one("#screen-foot", Static).update(Content.assemble(*parts))
+        self.query_one("#screen-foot", Static).update(key_line(*keys))
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
         """Forget what was said about the former values."""
@@ -152,9 +154,9 @@ class ElicitationScreen(FormScreen[None]):
             if self._sending and event.decider == "user":
                 self._finish()  # the answer that was sent from here
                 return
-            by = f" by the {event.decider}" if event.decider in ("server", "policy") else ""
+            words = safe_line(outcome_words(event.outcome, event.decider), limit=60)
             why = f": {event.reason}" if event.reason else ""
-            self.end(f"the request was {event.outcome}{by}{why}")
+            self.end(f"the request was {words}{why}")
         elif self.item.changed_by(event):
             self.end("the request changed; go back and look at it again")
 
@@ -208,11 +210,10 @@ class ElicitationScreen(FormScreen[None]):
     async def _answer(self, action: ServerRequestAction, values: JsonText) -> None:
         self._sending = True
         self._say("sending …", "$text-3")
-        port = shell_of(self).port
         event = self.item.event
         answer = AnswerServerRequest(ask=event.ask, digest=event.digest, action=action, content_json=values)
         try:
-            await port.ask(answer)
+            await shell_of(self).port.ask(answer)
         except REQUEST_ERRORS as error:
             if self.is_mounted and not self._done:
                 self._say(f"✗ not sent · {self.over or error_text(error)}", "$fail")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -12,10 +13,13 @@ from textual.content import Content
 from omni_tui.face.approval.arming import Painted
 from omni_tui.face.approval.card import LARGE
 from omni_tui.face.approval.pending_item import PendingItem
+from omni_tui.face.cells import boundary
 from omni_tui.face.clock import Clock, Stillness
-from omni_tui.face.port import CommandError, Port
+from omni_tui.face.port import REQUEST_ERRORS, Port, error_text
 from omni_tui.face.screens.read_to_end import ReadToEndScreen
-from omni_tui.protocol import AnyCommand, LinkClosed
+from omni_tui.face.shell import shell_of
+from omni_tui.face.widgets.lines_view import PIECE
+from omni_tui.protocol import AnyCommand
 from omni_tui.protocol.commands import Verdict
 from omni_tui.protocol.events import TextPage
 
@@ -90,10 +94,8 @@ class FullViewScreen(ReadToEndScreen[FullViewOutcome]):
     async def _fetch(self, command: AnyCommand) -> None:
         try:
             page = await self._port.ask(command)
-        except CommandError as refused:
-            self._problem = " ".join(filter(None, (refused.failure.what, refused.failure.why)))
-        except (TimeoutError, LinkClosed):
-            self._problem = "The engine did not answer; close this and open it again."
+        except REQUEST_ERRORS as error:
+            self._problem = error_text(error)
         else:
             self._take(page)
         self._busy = False
@@ -103,6 +105,9 @@ class FullViewScreen(ReadToEndScreen[FullViewOutcome]):
         self._total = page.total
         self._read = page.offset + len(page.text) if page.text else page.total
         *rows, self._rest = (self._rest + page.text).split("\n")
+        if len(self._rest) > PIECE:  # a long line does not wait for its end
+            rows.append(self._rest[: boundary(self._rest, len(self._rest) - 1)])
+            self._rest = self._rest[len(rows[-1]) :]
         if self.complete:
             rows, self._rest = [*rows, self._rest], ""
         self.view.extend(Content.styled(row, "$text-1") for row in rows)
@@ -124,7 +129,7 @@ class FullViewScreen(ReadToEndScreen[FullViewOutcome]):
         """Return the item, and whether its end was on the screen."""
         return Painted(self.item.key, self.item.digest, self.complete and self.view.end_seen)
 
-    def foot(self) -> Content:
+    def keys(self) -> Content:
         """Return the keys, and how much was read."""
         if self._problem:
             return Content.styled(self._problem, "$fail")
@@ -135,11 +140,9 @@ class FullViewScreen(ReadToEndScreen[FullViewOutcome]):
         if item.form is not None:
             state = "nothing is sent before you fill it in"
         state = item.why_blocked or state
-        ready = "$done" if self.arming.armed else "$text-3"
-        accept = "" if item.why_blocked else f" {item.accept_label}   "
         return Content.assemble(
-            ("A" if accept else "", f"bold {ready}"), (accept, "$text-2"),
-            ("R", "bold $fail"), (f" {item.reject_label}   ", "$text-2"),
+            "" if item.why_blocked else self.accept_keys(item.accept_label),
+            (shell_of(self).key("reject"), "bold $fail"), (f" {item.reject_label}   ", "$text-2"),
             ("esc", "bold $text-2"), (" back   ", "$text-2"),
             (f"{where} · {state}", "$text-3" if whole else "$waiting"),
         )  # fmt: skip
@@ -147,16 +150,13 @@ class FullViewScreen(ReadToEndScreen[FullViewOutcome]):
     def action_approve(self) -> None:
         """Approve, if the end was seen and nothing has happened for a moment; open a form at once."""
         if self.item.form is not None and not self.item.why_blocked:
-            self._approve()
+            self._decide("approve")
         else:
-            self.hold(self._approve, self.item.why_blocked)
+            self.hold(partial(self._decide, "approve"), self.item.why_blocked)
 
     def action_reject(self) -> None:
         """Reject."""
-        self.decision.hold(self._reject)
+        self.decision.hold(partial(self._decide, "reject"))
 
-    def _approve(self) -> None:
-        self.dismiss((self.item.key, self.item.digest, "approve"))
-
-    def _reject(self) -> None:
-        self.dismiss((self.item.key, self.item.digest, "reject"))
+    def _decide(self, verdict: Verdict) -> None:
+        self.dismiss((self.item.key, self.item.digest, verdict))

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Static
 
 from omni_tui.face.actions import Action, for_target
-from omni_tui.face.keys import show_key
-from omni_tui.face.widgets.lines_view import LinesView, wrap
+from omni_tui.face.key_names import show_key
+from omni_tui.face.keys import with_keys
+from omni_tui.face.screens.base import LinesScreen, key_line
+from omni_tui.face.widgets.lines_view import wrap
 
 if TYPE_CHECKING:
     from omni_tui.face.screens.main import PaneName
 
 _NOTES = (
-    "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
+    "Select with the mouse and press {interrupt} to copy; hold Shift to use the terminal's own selection.",
     "Change keys in the [keys] table of the config file, by the names at the right.",
 )
 _MARGIN = 5
@@ -29,32 +28,23 @@ _KEYS_WIDE, _KEYS_NARROW = 28, 16
 """Width of the column of keys on a wide and a narrow screen. Longer keys have their own row."""
 
 
-class HelpScreen(Screen[None]):
-    """Lists the keys of a pane and of the app. `about` says what the pane is for."""
+class HelpScreen(LinesScreen):
+    """Lists the keys of a pane and of the app. `about` is the pane's `HELP`."""
 
-    CSS_PATH = "../styles/screens.tcss"
-    AUTO_FOCUS = "LinesView"
     BINDINGS = [Binding("escape,q,f1", "back", "back", priority=True)]
 
     def __init__(self, pane: PaneName, about: str, keymap: Mapping[str, str]) -> None:
-        super().__init__()
-        self._title, self._about = pane, about
+        super().__init__(f"KEYS · {pane.upper()}")
+        self._about = with_keys(about, keymap)
+        self._notes = [with_keys(note, keymap) for note in _NOTES]
         writing = [("writing", for_target("composer"))] if pane == "chat" else []
         sections = [("here", for_target(pane)), *writing, ("from anywhere", for_target("app"))]
         self._sections = [(name, list(_rows(found, keymap))) for name, found in sections]
 
-    def compose(self) -> ComposeResult:
-        """Lay out the title, the list and the keys."""
-        yield Static(
-            Content.styled(f"KEYS · {self._title.upper()}", "bold $mine"), id="screen-title", markup=False
-        )
-        yield LinesView(words=True, id="help")
-        foot = Content.assemble(("esc", "bold $text-2"), (" back   ", "$text-3"), ("↑ ↓", "bold $text-2"))
-        yield Static(foot + Content.styled(" scroll", "$text-3"), id="screen-foot", markup=False)
-
-    def on_resize(self) -> None:
+    def draw(self) -> None:
         """Show the list in columns that fit."""
-        self.query_one(LinesView).show(self._lines(max(20, self.size.width - _MARGIN)))
+        self.view.show(self._lines(max(20, self.size.width - _MARGIN)))
+        self.foot(key_line(("esc", "back"), ("↑ ↓", "scroll")))
 
     def _lines(self, width: int) -> Iterator[Content]:
         if self._about:
@@ -67,12 +57,8 @@ class HelpScreen(Screen[None]):
             for keys, what, name in rows:
                 yield from _row(keys, what, name, column, width)
             yield Content("")
-        for note in _NOTES:
+        for note in self._notes:
             yield Content.styled(note, "$text-3")
-
-    def action_back(self) -> None:
-        """Close."""
-        self.dismiss(None)
 
 
 def _rows(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

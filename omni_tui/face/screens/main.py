@@ -17,6 +17,7 @@ from textual.widgets import Static
 from omni_tui.face import actions
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.chat import ChatPane
+from omni_tui.face.server_signs import server_trouble
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.footer import FooterBar, KeyHint, PaneTab
 from omni_tui.face.widgets.next_frame import NextFrameCall
@@ -96,7 +97,7 @@ class MainScreen(Screen[None]):
             await self.query(_Placeholder).remove()
             await self.query_one("#left").mount(late.servers, late.tools)
             await self.query_one("#body").mount(late.approvals)
-            await self.chat.furnish()
+            await self.chat.composer.furnish()
         self._late = late
 
     def on_mount(self) -> None:
@@ -224,6 +225,7 @@ class MainScreen(Screen[None]):
                 count=counts.get(name, 0) if self.folded else 0,
                 current=name == self.current,
                 waiting=name == "approvals" and bool(overview.pending),
+                trouble=server_trouble(overview.servers.values()) if name == "servers" else None,
             )
             for name in PANES
         )

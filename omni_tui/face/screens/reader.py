@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,19 +12,15 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
-from omni_tui.face.port import CommandError
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.port import REQUEST_ERRORS, error_text
 from omni_tui.face.results.parts import open_part, suffix_of
 from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.long_text_view import LongTextView
-from omni_tui.protocol import AnyCommand, LinkClosed
+from omni_tui.protocol import AnyCommand
 from omni_tui.protocol.commands import ReadResult, SaveResult
-from omni_tui.protocol.events import FileSaved, TextPage
+from omni_tui.protocol.events import TextPage
 from omni_tui.protocol.media import PartOf
-
-if TYPE_CHECKING:
-    from omni_tui.face.port import Port
 
 PAGE = 60_000
 """Characters of one page."""
@@ -92,11 +88,6 @@ class ReaderScreen(Screen[None]):
         """The text."""
         return self.query_one(LongTextView)
 
-    @property
-    def port(self) -> Port:
-        """The port to the engine."""
-        return shell_of(self).port
-
     # --- pages
 
     @property
@@ -107,12 +98,8 @@ class ReaderScreen(Screen[None]):
     @on(LongTextView.NearEnd)
     def _more(self) -> None:
         if not self.complete and not self._trouble:
-            self._fetch()
+            self.run_worker(self.fetch_page(), group="reader", exit_on_error=False)
         self._say()
-
-    @work(group="reader", exclusive=False, exit_on_error=False)
-    async def _fetch(self) -> None:
-        await self.fetch_page()
 
     def page_command(self, part: int, offset: int) -> AnyCommand:
         """Return the command that fetches a page."""
@@ -125,14 +112,9 @@ class ReaderScreen(Screen[None]):
         self._fetching = True
         part, offset = self.part, self._read
         try:
-            page = await self.port.ask(self.page_command(part, offset))
-        except CommandError as error:
-            self._trouble = " · ".join(
-                filter(None, (error.failure.what, error.failure.why, error.failure.todo))
-            )
-            return False
-        except (LinkClosed, TimeoutError) as error:
-            self._trouble = f"the engine did not answer: {error or 'no reply in time'}"
+            page = await shell_of(self).port.ask(self.page_command(part, offset))
+        except REQUEST_ERRORS as error:
+            self._trouble = error_text(error)
             return False
         finally:
             self._fetching = False
@@ -168,7 +150,7 @@ class ReaderScreen(Screen[None]):
     async def action_open(self) -> None:
         """Open this part in another program."""
         self.trouble("opening …")
-        said, _ = await open_part(self.port, self.call, self.part, self.OF)
+        said, _ = await open_part(shell_of(self).port, self.call, self.part, self.OF)
         self.trouble(said)
 
     def trouble(self, words: str) -> None:
@@ -192,28 +174,19 @@ class ReaderScreen(Screen[None]):
         if self.query(SaveBar):
             return
         name = self.file_name()
-        suffix = await suffix_of(self.port, self.call, self.part, self.OF)
+        suffix = await suffix_of(shell_of(self).port, self.call, self.part, self.OF)
         if suffix and not name.endswith(suffix) and (self._binary or self.OF == "call"):
             name += suffix
         self._said = ""
         await self.mount(SaveBar(self.part, "this part as it came", name), before="#reader-state")
 
     @on(SaveBar.Save)
-    def _to_be_saved(self, event: SaveBar.Save) -> None:
-        event.stop()
-        self._save(event.part, event.path, overwrite=event.overwrite)
-
     @work(group="save", exclusive=True, exit_on_error=False)
-    async def _save(self, part: int, path: str, *, overwrite: bool) -> None:
-        try:
-            saved = await self.port.ask(self.save_command(part, path, overwrite=overwrite))
-        except REQUEST_ERRORS as error:
-            words = error_text(error)
-            for bar in self.query(SaveBar):
-                bar.show_error(words, exists=isinstance(error, CommandError) and "exists already" in words)
-            return
-        self._close_bar()
-        if isinstance(saved, FileSaved):
+    async def _save(self, event: SaveBar.Save) -> None:
+        command = self.save_command(event.part, event.path, overwrite=event.overwrite)
+        saved = await self.query_one(SaveBar).save(command)
+        if saved is not None:
+            self._close_bar()
             self.trouble(f"saved {saved.size:,} bytes to {saved.path}")
 
     @on(SaveBar.Closed)

@@ -23,8 +23,8 @@ from omni_tui.face.form.server_fields import (
     split_line,
 )
 from omni_tui.face.input_order import EngineGone, FormScreen
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
+from omni_tui.face.screens.base import key_line
+from omni_tui.face.shell import request, shell_of
 from omni_tui.protocol.events import CommandDone, Problem
 from omni_tui.protocol.server_settings import (
     KEPT,
@@ -37,7 +37,7 @@ from omni_tui.protocol.server_settings import (
     ServerRead,
     ServerSettings,
 )
-from omni_tui.security.text import safe, safe_line
+from omni_tui.security.text import safe
 
 PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
@@ -50,7 +50,6 @@ class ServerFormScreen(FormScreen[str]):
     """
 
     CSS_PATH = "../styles/manage.tcss"
-    AUTO_FOCUS = ""
     BINDINGS = [
         Binding("f9", "save", "save", priority=True),
         Binding("ctrl+s", "save", "save", show=False, priority=True),
@@ -90,7 +89,7 @@ class ServerFormScreen(FormScreen[str]):
             if ready is not None and ready.demo:
                 self._unsaved = "the demo leaves your config file alone"
             self._fill(ServerSettings())
-            self._row("name").enter()
+            self._row("name").control.focus()
             self.form_is_ready()
 
     def _row(self, name: str) -> FormRow:
@@ -98,31 +97,23 @@ class ServerFormScreen(FormScreen[str]):
 
     @work(group="server-read", exit_on_error=False)
     async def _read(self) -> None:
-        try:
-            reply = await shell_of(self).port.ask(ReadServer(server=self._server))
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error), "$fail")
-            self.form_is_ready()
-            return
-        assert isinstance(reply, ServerRead)
-        self._revision, self._fixed, self._unsaved = reply.revision, reply.fixed, reply.unsaved
-        self._fixed = self._fixed or self._not_allowed()
-        self._fill(reply.settings)
-        self._row("command" if reply.settings.command else "url").enter()
+        reply = await request(shell_of(self), ReadServer(server=self._server), self._say)
+        if isinstance(reply, ServerRead):
+            self._revision, self._unsaved = reply.revision, reply.unsaved
+            self._fixed = reply.fixed or self._not_allowed()
+            self._fill(reply.settings)
+            self._row("command" if reply.settings.command else "url").control.focus()
+            self._foot()
         self.form_is_ready()
-        self._foot()
 
     def _fill(self, settings: ServerSettings) -> None:
         texts = {"name": self._server, "save": "no" if self._unsaved else "yes", **field_texts(settings)}
         for field in FIELDS:
             self._row(field.name).fill(texts[field.name])
-        self._row("name").fixed = bool(self._server)
+        self._row("name").control.disabled = bool(self._server)
         self._first = self._texts()
         self._command = self._first["command"]
         self._lay_out()
-        self._told_at_first()
-
-    def _told_at_first(self) -> None:
         if self._fixed:
             self._say(f"This server cannot be changed here: {self._fixed}", "$waiting")
             return
@@ -134,8 +125,7 @@ class ServerFormScreen(FormScreen[str]):
 
     def _not_allowed(self) -> str:
         """Return why a server that is not allowed cannot be changed: saving it would start it."""
-        servers = shell_of(self).overview.servers
-        server = servers.get(self._server)
+        server = shell_of(self).overview.servers.get(self._server)
         if server is None or server.state != "not_allowed":
             return ""
         return "it is not allowed to start yet; y in the list of servers shows what it starts, to allow it"
@@ -199,23 +189,19 @@ class ServerFormScreen(FormScreen[str]):
         """Show problems of the visited fields; return whether no field has any."""
         texts = self._texts()
         settings, wrong = read_settings(texts)
-        try:
-            command = CheckServer(name=texts["name"].strip(), settings=settings, new=not self._server)
-            reply = await shell_of(self).port.ask(command)
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error), "$fail")
+        command = CheckServer(name=texts["name"].strip(), settings=settings, new=not self._server)
+        reply = await request(shell_of(self), command, self._say)
+        if not isinstance(reply, ServerChecked):
             return False
-        assert isinstance(reply, ServerChecked)
         self._problems = reply.problems
-        told: dict[str, tuple[str, str]] = {}
+        shown: dict[str, tuple[str, str]] = {}
         for style, found in (("$waiting", reply.warnings), ("$fail", reply.problems)):
             for each in found:
-                told[problem_field(each.where)] = (" · ".join(filter(None, (each.what, each.todo))), style)
-        told |= {name: (words, "$fail") for name, words in wrong.items()}
+                shown[problem_field(each.where)] = (" · ".join(filter(None, (each.what, each.todo))), style)
+        shown |= {name: (words, "$fail") for name, words in wrong.items()}
         for field in FIELDS:
-            words, style = told.get(field.name, ("", ""))
-            row = self._row(field.name)
-            row.tell(words if field.name in self._visited else "", style)
+            words, style = shown.get(field.name, ("", "")) if field.name in self._visited else ("", "")
+            self._row(field.name).show_problem(words, style)
         self._foot()
         return not wrong and not reply.problems
 
@@ -230,8 +216,8 @@ class ServerFormScreen(FormScreen[str]):
         if not await self._judge():
             bad = next((row for row in self.query(FormRow) if row.bad and row.display), None)
             if bad is not None:
-                bad.enter()
-            self._say("Nothing was changed: correct what is marked.", "$fail")
+                bad.control.focus()
+            self._say("Nothing was changed: correct what is marked.")
             return
         texts = self._texts()
         settings, _ = read_settings(texts)
@@ -243,14 +229,10 @@ class ServerFormScreen(FormScreen[str]):
             revision=self._revision,
         )
         self._say("…", "$text-3")
-        try:
-            reply = await shell_of(self).port.ask(command)
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error), "$fail")
-            return
-        assert isinstance(reply, CommandDone)
-        self.app.notify(safe_line(reply.text, limit=400), markup=False)
-        self.dismiss(command.name)
+        reply = await request(shell_of(self), command, self._say)
+        if isinstance(reply, CommandDone):
+            shell_of(self).say(reply.text)
+            self.dismiss(command.name)
 
     def _secret(self) -> tuple[SecretPlace, str] | None:
         """Return the place of the first secret in plain text, None if there is none."""
@@ -260,9 +242,7 @@ class ServerFormScreen(FormScreen[str]):
                 case "env" | "headers" if key:
                     return place, key
                 case "token":
-                    return "token", ""
-                case _:
-                    pass
+                    return place, ""
         return None
 
     @work(group="server-keep", exclusive=True, exit_on_error=False)
@@ -278,16 +258,12 @@ class ServerFormScreen(FormScreen[str]):
         row = self._row(place)
         value = row.value.strip() if place == "token" else read_pairs(row.value, sign)[0].get(key, "")
         name = self._texts()["name"].strip() or "server"
-        try:
-            command = KeepSecret(server=name, place=place, key=key, value=value)
-            reply = await shell_of(self).port.ask(command)
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error), "$fail")
-            return
-        assert isinstance(reply, CommandDone)
-        reference = reply.text
-        row.fill(reference if place == "token" else replace_pair(row.value, sign, key, reference))
-        self._say(f"It is in the keyring now; {reference} refers to it.", "$done")
+        command = KeepSecret(server=name, place=place, key=key, value=value)
+        reply = await request(shell_of(self), command, self._say)
+        if isinstance(reply, CommandDone):
+            text = reply.text if place == "token" else replace_pair(row.value, sign, key, reply.text)
+            row.fill(text)
+            self._say(f"It is in the keyring now; {reply.text} refers to it.", "$done")
 
     def action_back(self) -> None:
         """Close; with unsaved changes only at the second Escape."""
@@ -302,9 +278,9 @@ class ServerFormScreen(FormScreen[str]):
     def on_engine_gone(self, event: EngineGone) -> None:
         """Show that nothing can be sent now; the fields stay."""
         event.stop()
-        self._say("✗ the engine stopped; what you typed stays here", "$fail")
+        self._say("✗ the engine stopped; what you typed stays here")
 
-    def _say(self, words: str, style: str) -> None:
+    def _say(self, words: str, style: str = "$fail") -> None:
         self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))
 
     def _foot(self) -> None:
@@ -313,7 +289,4 @@ class ServerFormScreen(FormScreen[str]):
             keys.insert(1, ("ctrl+k", "move the secret to the keyring"))
         if self._fixed:
             keys = keys[-1:]
-        parts = [
-            piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
-        ]
-        self.query_one("#screen-foot", Static).update(Content.assemble(*parts))
+        self.query_one("#screen-foot", Static).update(key_line(*keys))

@@ -142,7 +142,7 @@ class SignInScreen(ModalScreen[None]):
 
     def action_open_page(self) -> None:
         """Open the page in a browser, on the engine's machine."""
-        shell_of(self).port.send(OpenSignInPage(server=self.server))
+        shell_of(self).port.send(OpenSignInPage(server=self.server, url=self._known.url))
 
     def action_paste(self) -> None:
         """Show the field to paste into."""

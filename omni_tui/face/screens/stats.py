@@ -1,94 +1,66 @@
-"""Statistics of the session: its calls, the cache, and the cost."""
+"""Statistics of the session since it began: its calls, messages, turns and models, and the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Static
 
-from omni_tui.face.formats import counted
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
-from omni_tui.face.widgets.lines_view import LinesView
+from omni_tui.face.formats import counted, money
+from omni_tui.face.screens.base import LinesScreen, key_line
+from omni_tui.face.shell import request, shell_of
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead, ToolExecutions
-from omni_tui.protocol.events import CallFinished, CommandDone
+from omni_tui.protocol.call_stats import ClearCache, ModelUse, ReadStats, StatsRead, ToolExecutions
+from omni_tui.protocol.events import CallChanged, CallFinished, CommandDone, TurnEnded
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
 _NAME = 34
 _NARROW = 100
+_WORDS = {"result_rejected": "with a wrong result", "limit": "at a limit", "uncertain": "unknown"}
+"""How something ended, where the word of the protocol does not say it."""
 _COLUMNS = ("calls", "failed", "unknown", "cached", "mean", "longest")
 
 
-class StatsScreen(Screen[None]):
-    """Updates itself when a call ends."""
+class StatsScreen(LinesScreen):
+    """Updates itself when a call or a turn ends."""
 
-    CSS_PATH = "../styles/screens.tcss"
-    AUTO_FOCUS = "LinesView"
-    BINDINGS = [Binding("escape,q", "back", "back"), Binding("c", "clear", "clear the cache")]
+    BINDINGS = [Binding("c", "clear", "clear the cache")]
 
     def __init__(self, first: StatsRead) -> None:
-        super().__init__()
+        super().__init__("STATISTICS")
         self._stats = first
 
-    def compose(self) -> ComposeResult:
-        """Lay out the title, the lines and the keys."""
-        yield Static(Content.styled("STATISTICS", "bold $mine"), id="screen-title", markup=False)
-        yield LinesView(words=True)
-        foot = Content.assemble(
-            ("esc", "bold $text-2"), (" back   ", "$text-3"),
-            ("c", "bold $text-2"), (" clear the cache", "$text-3"),
-        )  # fmt: skip
-        yield Static(foot, id="screen-foot", markup=False)
-
-    def on_mount(self) -> None:
-        """Show the first statistics."""
-        self._show()
-
-    def on_resize(self) -> None:
-        """Fit the columns to the width."""
-        self._show()
-
     def apply(self, event: AnyEvent) -> None:
-        """Update when a call has ended."""
-        if isinstance(event, CallFinished):
+        """Update when a call or a turn has ended."""
+        if isinstance(event, CallFinished | CallChanged | TurnEnded):
             self._renew()
 
-    def _show(self) -> None:
+    def draw(self) -> None:
+        """Show the statistics."""
         spent = shell_of(self).overview.spending_summary()
-        self.query_one(LinesView).show(stats_lines(self._stats, spent, self.size.width))
+        self.view.show(stats_lines(self._stats, spent, self.size.width))
+        self.foot(key_line(("esc", "back"), ("c", "clear the cache")))
 
     @work(exclusive=True, exit_on_error=False, group="stats")
     async def _renew(self, *, clear: bool = False) -> None:
-        port = shell_of(self).port
-        try:
-            if clear and isinstance(done := await port.ask(ClearCache()), CommandDone):
-                self.notify(f"{done.text}.", markup=False)
-            reply = await port.ask(ReadStats())
-        except REQUEST_ERRORS as error:
-            self.notify(error_text(error), severity="error", markup=False)
-            return
+        shell = shell_of(self)
+        if clear and isinstance(done := await request(shell, ClearCache()), CommandDone):
+            shell.say(f"{done.text}.")
+        reply = await request(shell, ReadStats())
         if isinstance(reply, StatsRead) and self.is_mounted:
             self._stats = reply
-            self._show()
+            self.draw()
 
     def action_clear(self) -> None:
         """Clear the result cache."""
         self._renew(clear=True)
 
-    def action_back(self) -> None:
-        """Close."""
-        self.dismiss(None)
-
 
 def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
-    """Yield a row for each tool, then the cache, the thread pool, and the cost (`spent`)."""
+    """Yield a row for each tool, then the whole session, its models, cache and pool, and the cost."""
     name = _NAME if width >= _NARROW else max(14, width - 5 - 9 * len(_COLUMNS))
     if stats.tools:
         head = f"{'tool':<{name}}" + "".join(f"{column:>9}" for column in _COLUMNS)
@@ -98,9 +70,15 @@ def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
     else:
         yield Content.styled("No calls yet.", "$text-2")
     yield Content("")
-    yield _fact(
-        "cache", f"{counted(stats.cache_entries, 'result')}, used {counted(stats.cache_hits, 'time')}"
-    )
+    yield _fact("messages", f"{stats.messages:,} of yours, {counted(stats.answers, 'answer')}")
+    for what, by_end in (("turns", stats.turns), ("calls", stats.calls)):
+        if by_end:
+            yield _fact(what, _ends(by_end))
+    for number, use in enumerate(stats.models):
+        yield _fact("models" if not number else "", _use(use))
+    yield Content("")
+    cached = f"{counted(stats.cache_entries, 'result')}, used {counted(stats.cache_hits, 'time')}"
+    yield _fact("cache", cached)
     pool = stats.pool
     running = f"{pool.running} of {pool.size} running, {pool.queued} queued, at most {pool.most_queued}"
     yield _fact("threads", running)
@@ -110,6 +88,29 @@ def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
 
 def _fact(what: str, words: str) -> Content:
     return Content.assemble((f"{what:<10}", "$text-3"), (words, "$text-2"))
+
+
+def _ends(counts: dict[str, int]) -> str:
+    """Return how often what ended: `4 done, 1 stopped`."""
+    most = sorted(counts.items(), key=_most_often)
+    return ", ".join(f"{count:,} {_WORDS.get(end, end)}" for end, count in most)
+
+
+def _most_often(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _use(use: ModelUse) -> str:
+    """Return what one model used: `some/model · 3 requests · 1,200 tokens in, 40 out · $0.0021`."""
+    about = "about " if use.estimated else ""
+    return " · ".join(
+        (
+            safe_line(use.model, limit=_NAME) or "an unknown model",
+            counted(use.requests, "request"),
+            f"{about}{use.input:,} tokens in, {use.output:,} out",
+            money(use.cost, unpriced=use.unpriced > 0),
+        )
+    )
 
 
 def _row(row: ToolExecutions, name: int) -> Content:

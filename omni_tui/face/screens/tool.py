@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -17,11 +16,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.arming import Arming, Painted
+from omni_tui.face.approval.held_decision import HeldDecision
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.form.arguments_form import ArgumentsForm
-from omni_tui.face.form.checks import engine_check
+from omni_tui.face.form.checks import engine_problems
+from omni_tui.face.formats import format_task_status
 from omni_tui.face.input_order import EngineGone, FormScreen
+from omni_tui.face.port import REQUEST_ERRORS, error_text
 from omni_tui.face.results.call_history import (
     CallHistory,
     OpenServerRequests,
@@ -30,7 +32,6 @@ from omni_tui.face.results.call_history import (
     fetch_arguments,
 )
 from omni_tui.face.results.call_status import StateLine
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.results.tool_description import (
     ToolDescription,
     description_blocks,
@@ -38,8 +39,7 @@ from omni_tui.face.results.tool_description import (
     tool_title,
 )
 from omni_tui.face.results.view import ResultView, TabLine
-from omni_tui.face.shell import shell_of
-from omni_tui.face.task_status import format_task_status
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.widgets.footer import FooterBar, KeyHint
 from omni_tui.face.widgets.long_text_view import LongTextView
 from omni_tui.face.widgets.rows import RowList
@@ -49,16 +49,11 @@ from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
-if TYPE_CHECKING:
-    from omni_tui.face.port import Port
-
-_KEY_ORDER = ("run", "other_side", "close", "about", "toggle_raw")
+_KEY_ORDER = ("run", "other_side", "close", "about", "show_change", "toggle_raw")
 """The screen's own keys in the order of the bottom bar."""
-
-
 _RISKS = {
     "destructive": "destroys data",
-    "write": "writes data",
+    "write": "writes data, according to its server",
     "read": "only reads, according to its server",
 }
 
@@ -77,10 +72,6 @@ class ConfirmBar(Widget, can_focus=True):
     class Confirmed(Message):
         """The user wants to send the call."""
 
-        def __init__(self, bar: ConfirmBar) -> None:
-            super().__init__()
-            self.bar = bar
-
     def __init__(
         self, question: ConfirmNeeded, arguments: JsonText, clock: Clock, stillness: Stillness
     ) -> None:
@@ -88,6 +79,10 @@ class ConfirmBar(Widget, can_focus=True):
         self.question = question
         self.arguments = arguments
         self._arming = Arming(clock, stillness)
+        self._decision = HeldDecision(self._arming, self.set_timer, self._input_since)
+
+    def _input_since(self, stamp: float) -> bool:
+        return shell_of(self).input_since(stamp)
 
     def on_mount(self) -> None:
         """Take the focus."""
@@ -96,10 +91,9 @@ class ConfirmBar(Widget, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw rows, and note whether all of them are on the screen."""
         strips = super().render_lines(crop)
-        place = self.region
-        where = place.x, place.y, place.width, place.height
+        x, y, width, height = self.region
         whole = crop.height >= self.outer_size.height
-        self._arming.paint(Painted("", self.arguments, whole, where))
+        self._arming.paint(Painted(self.question.digest, self.arguments, whole, (x, y, width, height)))
         return strips
 
     def render(self) -> Content:
@@ -107,31 +101,33 @@ class ConfirmBar(Widget, can_focus=True):
         risk = _RISKS.get(self.question.risk, "may change things")
         lines = [Content.assemble(("This tool ", "$text-1"), (risk, "bold $fail"), (".", "$text-1"))]
         lines += [Content.styled(why, "$text-2") for why in self.question.why]
-        keys = [
-            ("Y", "bold $fail"),
-            (" (shift) send   ", "$text-1"),
-            ("esc", "bold $text-1"),
-            (" cancel", "$text-1"),
-        ]
-        return Content("\n").join([*lines, Content.assemble(*keys)])
+        if self.question.held:
+            words = "Ctrl+T shows the change; until you accept it there, each call asks."
+            lines.append(Content.styled(words, "$waiting"))
+        lines.append(
+            Content.assemble(
+                ("Y", "bold $fail"), (" (shift) send   ", "$text-1"),
+                ("esc", "bold $text-1"), (" cancel", "$text-1"),
+            )
+        )  # fmt: skip
+        return Content("\n").join(lines)
 
     def on_key(self, event: events.Key) -> None:
         """Decide only on one deliberate press."""
-        press = self._arming.press(event.key, event.time)
-        if event.key in ("escape", "tab", "shift+tab"):
-            return
-        event.stop()
-        if event.key == "Y" and press.armed and not press.doubt:
-            self.set_timer(BURST_S, partial(self._decide, press))
+        self._decision.key(event.key, event.time)
+        if event.key not in ("escape", "tab", "shift+tab"):
+            event.stop()
+        if event.key == "Y" and not self._decision.why_not("too early"):
+            self._decision.hold(self._confirm)
 
-    def _decide(self, press: Press) -> None:
-        if self.is_attached and self.has_focus and self._arming.stands(press):
-            self.post_message(self.Confirmed(self))
+    def _confirm(self) -> None:
+        if self.is_attached and self.has_focus:
+            self.post_message(self.Confirmed())
 
     def on_paste(self, event: events.Paste) -> None:
         """A paste decides nothing."""
         event.stop()
-        self._arming.disturb()
+        self._decision.disturb()
 
 
 class RunButton(Widget):
@@ -158,14 +154,12 @@ class ToolScreen(FormScreen[None]):
     """
 
     CSS_PATH = "../styles/tool.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
-    AUTO_FOCUS = ""
     BINDINGS = [
         Binding("f9", "run", "run", priority=True),
         Binding("ctrl+enter", "run", "run", show=False, priority=True),
         Binding("f7", "other_side", "result", priority=True),
         Binding("f8", "about", "about", priority=True),
+        Binding("ctrl+t", "show_change", "changes", priority=True),
         Binding("ctrl+r", "toggle_raw", "form · JSON"),
         Binding("escape", "close", "close"),
     ]
@@ -181,15 +175,8 @@ class ToolScreen(FormScreen[None]):
         self._current = ""
         self._requests = OpenServerRequests()
         self._sending = False
+        self._details: ToolDetails | None = None
         self._warned_about: JsonText | None = None
-
-    @property
-    def _port(self) -> Port:
-        return shell_of(self).port
-
-    @property
-    def _clock(self) -> Clock:
-        return shell_of(self).clock
 
     @property
     def _form(self) -> ArgumentsForm | None:
@@ -237,34 +224,36 @@ class ToolScreen(FormScreen[None]):
 
     @work(group="describe", exclusive=True, exit_on_error=False)
     async def _describe(self) -> None:
-        try:
-            details = await self._port.ask(DescribeTool(server=self._server, tool=self._tool))
-        except REQUEST_ERRORS as error:
-            said = Content.assemble((f"✗ {error_text(error)}", "$fail"), ("\nF9 tries again", "$text-3"))
-            self.query_one("#tool-wait", Static).update(said)
-            self.form_is_ready()
+        command = DescribeTool(server=self._server, tool=self._tool)
+        details = await request(shell_of(self), command, self._not_described)
+        if not isinstance(details, ToolDetails):
             return
-        if isinstance(details, ToolDetails):
-            await self._show_details(details)
-
-    async def _show_details(self, details: ToolDetails) -> None:
-        self._draw_head(details)
-        self.query_one(ToolDescription).said = description_start(details)
-        about = self.query_one(".about", LongTextView)
-        about.clear()
-        for text, look in description_blocks(details):
-            about.add(text, look)
-        check = engine_check(self._port, self._server, self._tool)
+        self._show_details(details)
+        check = partial(engine_problems, shell_of(self).port, self._server, self._tool)
         form = ArgumentsForm(details.input_schema_json, self._wanted, check=check)
         holder = self.query_one("#tool-form")
         async with self.batch():
             await holder.remove_children()
             await holder.mount(form)
-        self._hint("", "")
+        self._hint("")
         if self.focused is None:
             form.focus_first()
         self.form_is_ready()
         self.update_bar()
+
+    def _show_details(self, details: ToolDetails) -> None:
+        self._draw_head(details)
+        self._details = details
+        self.query_one(ToolDescription).said = description_start(details)
+        about = self.query_one(".about", LongTextView)
+        about.clear()
+        for text, look in description_blocks(details):
+            about.add(text, look)
+
+    def _not_described(self, why: str) -> None:
+        said = Content.assemble((f"✗ {why}", "$fail"), ("\nF9 tries again", "$text-3"))
+        self.query_one("#tool-wait", Static).update(said)
+        self.form_is_ready()
 
     def _draw_head(self, details: ToolDetails | None) -> None:
         self.query_one("#tool-head", Static).update(tool_title(self._server, self._tool, details))
@@ -272,14 +261,9 @@ class ToolScreen(FormScreen[None]):
     # --- the two sides and the bar below
 
     @property
-    def at_result(self) -> bool:
-        """Whether a narrow window shows the result instead of the form."""
-        return self.has_class("-at-result")
-
-    @property
     def _in_result(self) -> bool:
         if self.has_class("-narrow"):
-            return self.at_result
+            return self.has_class("-at-result")
         return self.query_one("#tool-right").has_focus_within
 
     def _go(self, *, result: bool) -> None:
@@ -299,7 +283,7 @@ class ToolScreen(FormScreen[None]):
     def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
         """Go to the clicked side."""
         event.stop()
-        if (event.name == "result") is not self.at_result:
+        if (event.name == "result") is not self.has_class("-at-result"):
             self.action_other_side()
 
     def _to_form(self) -> None:
@@ -316,6 +300,31 @@ class ToolScreen(FormScreen[None]):
             about.focus()
         else:
             self._to_form()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to show what has changed only where something has."""
+        if action == "show_change" and (details := self._details) is not None:
+            return details.trust != "unchanged" or details.server_changed or details.imitation
+        return action != "show_change"
+
+    def action_show_change(self) -> None:
+        """Show how the tool and its server were accepted, and how they are now."""
+        from omni_tui.face.screens.change import ChangeScreen
+
+        shell = shell_of(self)
+        screen = ChangeScreen(self._server, self._tool, shell.clock, shell.stillness)
+        self.app.push_screen(screen, self._change_shown)
+
+    def _change_shown(self, _outcome: None) -> None:
+        self._look_again()
+
+    @work(group="look-again", exclusive=True, exit_on_error=False)
+    async def _look_again(self) -> None:
+        """Describe the tool again, without touching the form: it may have been accepted."""
+        details = await request(shell_of(self), DescribeTool(server=self._server, tool=self._tool))
+        if isinstance(details, ToolDetails):
+            self._show_details(details)
+            self.update_bar()
 
     async def action_toggle_raw(self) -> None:
         """Switch between form and JSON."""
@@ -334,13 +343,13 @@ class ToolScreen(FormScreen[None]):
 
     def update_bar(self) -> None:
         """Show the keys that work now in the bottom bar."""
-        words = {"close": self._esc_words(), "other_side": "form" if self._in_result else "result"}
+        cancels = self.running is not None and not self.query(ConfirmBar)
+        words = {"close": "cancel"} if cancels else {}
+        words["other_side"] = "form" if self._in_result else "result"
         shown = _key_hints(self.active_bindings.values(), self.app, words)
         self.query_one(FooterBar).show((), shown, folded=False)
-        self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
-
-    def _esc_words(self) -> str:
-        return "cancel" if self.running is not None and not self.query(ConfirmBar) else "close"
+        side = "result" if self.has_class("-at-result") else "arguments"
+        self.query_one("#tool-sides", TabLine).current = side
 
     # --- running
 
@@ -364,32 +373,40 @@ class ToolScreen(FormScreen[None]):
             self._go(result=False)
             form.show_problems()
             again = " · F9 again to send anyway" if arguments is not None else ""
-            self._hint(f"✗ correct the marked arguments{again}", "$fail")
+            self._hint(f"✗ correct the marked arguments{again}")
             return
-        self._hint("", "")
-        self._send(arguments, confirmed=False)
+        self._hint("")
+        self._send(arguments)
 
     @work(group="call", exit_on_error=False)
-    async def _send(self, arguments: JsonText, *, confirmed: bool) -> None:
+    async def _send(self, arguments: JsonText, *, yes_to: ConfirmNeeded | None = None) -> None:
         self._sending = True
-        state = self.query_one(StateLine)
-        server, tool = self._server, self._tool
-        command = CallTool(server=server, tool=tool, arguments_json=arguments, confirmed=confirmed)
+        shell = shell_of(self)
+        command = CallTool(
+            server=self._server,
+            tool=self._tool,
+            arguments_json=arguments,
+            confirmed=yes_to is not None,
+            digest=yes_to.digest if yes_to is not None else "",
+        )
         try:
-            reply = await self._port.ask(command, timeout=60)
+            reply = await shell.port.ask(command, timeout=60)
         except REQUEST_ERRORS as error:
             self._go(result=True)
-            state.say(Content.styled("✗ not sent · " + error_text(error), "$fail"))
+            self.query_one(StateLine).say(Content.styled("✗ not sent · " + error_text(error), "$fail"))
             return
         finally:
             self._sending = False
         if isinstance(reply, ConfirmNeeded):
-            await self._confirm(reply, arguments)
+            self._look_again()  # what is asked about may be news
+            bar = ConfirmBar(reply, arguments, shell.clock, shell.stillness)
+            await self.query_one("#tool-left").mount(bar, before="#tool-run")
+            self._go(result=False)
         elif isinstance(reply, CommandDone):
-            self._began(reply.id, arguments)
+            self._past.add(reply.id, self._server, self._tool, arguments, shell.clock.time())
+            self._show_sent(reply.id)
 
-    def _began(self, call: str, arguments: JsonText) -> None:
-        self._past.add(call, self._server, self._tool, arguments, self._clock.time())
+    def _show_sent(self, call: str) -> None:
         self._current = call
         self.query_one(StateLine).begin()
         self._go(result=True)
@@ -397,19 +414,16 @@ class ToolScreen(FormScreen[None]):
             self.query_one(ResultView).focus_view()
         self._show_call()
 
-    async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        bar = ConfirmBar(question, arguments, self._clock, shell_of(self).stillness)
-        await self.query_one("#tool-left").mount(bar, before="#tool-run")
-        self._go(result=False)
-
     def on_confirm_bar_confirmed(self, event: ConfirmBar.Confirmed) -> None:
         """Send the confirmed call, if its arguments are still the same."""
         event.stop()
-        form = self._form
-        same = form is not None and form.arguments_json == event.bar.arguments
+        form, bars = self._form, self.query(ConfirmBar)
+        if not bars:
+            return
+        arguments, question = bars.first().arguments, bars.first().question
         self._close_confirm()
-        if same:
-            self._send(event.bar.arguments, confirmed=True)
+        if form is not None and form.arguments_json == arguments:
+            self._send(arguments, yes_to=question)
         else:
             self._hint("not sent: the arguments changed; press F9 again", "$waiting")
 
@@ -424,13 +438,13 @@ class ToolScreen(FormScreen[None]):
     def on_engine_gone(self, event: EngineGone) -> None:
         """Show that the engine stopped. The form keeps its values."""
         event.stop()
-        self._hint("✗ the engine stopped; the form keeps its values", "$fail")
+        self._hint("✗ the engine stopped; the form keeps its values")
         if self.running is not None:
             words = "✗ the engine stopped · restart it to learn the call's outcome"
             self.query_one(StateLine).say(Content.styled(words, "$fail"))
 
-    def _hint(self, words: str, style: str) -> None:
-        self.query_one("#tool-hint", Static).update(Content.styled(words, style) if words else Content(""))
+    def _hint(self, words: str, style: str = "$fail") -> None:
+        self.query_one("#tool-hint", Static).update(Content.styled(words, style))
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
         """Clear the hint about the arguments."""
@@ -439,7 +453,7 @@ class ToolScreen(FormScreen[None]):
         if form is None or form.arguments_json == self._warned_about:
             return
         self._warned_about = None
-        self._hint("", "")
+        self._hint("")
 
     # --- events
 
@@ -447,17 +461,19 @@ class ToolScreen(FormScreen[None]):
         """Apply one event."""
         if isinstance(event, CallProgress):
             if event.call == self._current:
-                self.query_one(StateLine).progress(event)
+                self.query_one(StateLine).progress = event
             return
         if isinstance(event, CallTask | TaskProgress):
             if event.call == self._current:
-                self.query_one(StateLine).as_task(format_task_status(event))
+                line = self.query_one(StateLine)
+                line.progress, line.task_status = None, format_task_status(event)
             return
         if self._requests.apply(event):
-            self._show_waits()
+            if self.is_mounted:
+                self._show_waits()
             return
         past = self._past.apply(event)
-        if past is None or (past.server, past.tool) != (self._server, self._tool):
+        if not self.is_mounted or past is None or (past.server, past.tool) != (self._server, self._tool):
             return
         if past.call == self._current:
             self._show_call()
@@ -475,7 +491,7 @@ class ToolScreen(FormScreen[None]):
 
     def _show_waits(self) -> None:
         waits = self.running is not None and self._requests.holds(self._current, self._server)
-        self.query_one(StateLine).waits(waits)
+        self.query_one(StateLine).waits = waits
 
     def _show_past(self) -> None:
         calls = self._past.of(self._server, self._tool)
@@ -499,9 +515,9 @@ class ToolScreen(FormScreen[None]):
     @work(group="load", exclusive=True, exit_on_error=False)
     async def _load(self, past: PastCall) -> None:
         try:
-            arguments, exact = await fetch_arguments(self._port, past)
+            arguments, exact = await fetch_arguments(shell_of(self).port, past)
         except REQUEST_ERRORS as error:
-            self._hint("the arguments could not be read: " + error_text(error), "$fail")
+            self._hint("the arguments could not be read: " + error_text(error))
             return
         if (form := self._form) is not None:
             form.load(arguments)
@@ -522,10 +538,7 @@ class ToolScreen(FormScreen[None]):
 
     @work(group="cancel", exclusive=True, exit_on_error=False)
     async def _cancel(self, call: str) -> None:
-        try:
-            await self._port.ask(CancelCall(call=call))
-        except REQUEST_ERRORS as error:
-            self._hint(error_text(error), "$waiting")
+        await request(shell_of(self), CancelCall(call=call), partial(self._hint, style="$waiting"))
 
 
 def _key_hints(
@@ -536,12 +549,10 @@ def _key_hints(
     first = [binding for binding in shown if binding.action in _KEY_ORDER]
     first.sort(key=lambda binding: _KEY_ORDER.index(binding.action))
     rest = [binding for binding in shown if binding.action not in _KEY_ORDER]
-    return tuple({binding.action: _hint(binding, words) for binding in [*rest, *first]}.values())
-
-
-def _hint(binding: Binding, words: Mapping[str, str]) -> KeyHint:
-    name = binding.action
-    key = "]" if binding.key == "right_square_bracket" else binding.key
-    return KeyHint(
-        key, words.get(name, binding.description), f"screen.{name}" if name in _KEY_ORDER else ""
-    )
+    hints: dict[str, KeyHint] = {}
+    for binding in [*rest, *first]:
+        name = binding.action
+        key = "]" if binding.key == "right_square_bracket" else binding.key
+        action = f"screen.{name}" if name in _KEY_ORDER else ""
+        hints[name] = KeyHint(key, words.get(name, binding.description), action)
+    return tuple(hints.values())

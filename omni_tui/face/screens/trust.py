@@ -10,6 +10,7 @@ from textual.content import Content
 
 from omni_tui.face.approval.argument_lines import argument_lines
 from omni_tui.face.approval.arming import Painted
+from omni_tui.face.approval.change import Change, change_lines, read_change
 from omni_tui.face.approval.values import (
     JsonLiteral,
     JsonObject,
@@ -20,9 +21,8 @@ from omni_tui.face.approval.values import (
 )
 from omni_tui.face.approval.visible import visible, visible_identifier
 from omni_tui.face.clock import Clock, Stillness
-from omni_tui.face.port import Port
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.screens.read_to_end import ReadToEndScreen
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
 from omni_tui.protocol.server_settings import LaunchRead
@@ -34,11 +34,11 @@ _FROM = {
 
 
 class TrustServerScreen(ReadToEndScreen[None]):
-    """Allows a server to start: A, after all of it was seen."""
+    """Allows a server to start, after all of it was seen."""
 
-    BINDINGS = [Binding("A", "allow", "allow"), Binding("escape,q", "back", "back")]
+    BINDINGS = [Binding("A", "allow", "allow", id="approve"), Binding("escape,q", "back", "back")]
 
-    def __init__(self, server: str, port: Port, clock: Clock, stillness: Stillness) -> None:
+    def __init__(self, server: str, clock: Clock, stillness: Stillness) -> None:
         heading = Content.assemble(
             (f"Allow the server {visible_identifier(server)} to start?", "bold $text-1"),
             ("  From then on it starts by itself.", "$text-2"),
@@ -46,7 +46,8 @@ class TrustServerScreen(ReadToEndScreen[None]):
         super().__init__(heading, clock, stillness)
         self.server = server
         self.launch: LaunchRead | None = None
-        self._port = port
+        self.change: Change | None = None
+        """How it differs from what was allowed before."""
         self._said = "asking …"
 
     def on_mount(self) -> None:
@@ -55,36 +56,47 @@ class TrustServerScreen(ReadToEndScreen[None]):
 
     @work(group="consent", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:
-        try:
-            launch = await self._port.ask(ReadLaunch(server=self.server))
-        except REQUEST_ERRORS as error:
-            self._said = error_text(error)
-        else:
-            if isinstance(launch, LaunchRead):
-                self.launch, self._said = launch, ""
-                self.draw()
+        launch = await request(shell_of(self), ReadLaunch(server=self.server), self._say)
+        if not isinstance(launch, LaunchRead):
+            return
+        if launch.changed:
+            self.change = await read_change(shell_of(self), self.server, "", self._say)
+            if self.change is None:
+                return
+        self.launch = launch
+        self.draw()
+        self._say("")
+
+    def _say(self, words: str) -> None:
+        self._said = words
         self.look()
 
     def draw(self) -> None:
         """Draw what would be started."""
         if self.launch is not None:
-            self.view.show(launch_lines(self.launch, self.view.room))
+            room = self.view.room
+            lines = launch_lines(self.launch, room)
+            if self.change is not None:
+                lines = [*_changed_since(self.change, room), *lines]
+            self.view.show(lines)
 
     def painted(self) -> Painted | None:
         """Return what would be started, and whether all of it was seen."""
-        launch = self.launch
-        return None if launch is None else Painted(launch.server, launch.digest, self.view.end_seen)
+        if self.launch is None:
+            return None
+        return Painted(self.launch.server, self.launch.digest, self.view.end_seen)
 
-    def foot(self) -> Content:
+    def keys(self) -> Content:
         """Return the keys, and what is missing."""
         if self.launch is None:
             return Content.assemble(
                 ("esc", "bold $text-2"), (" back   ", "$text-2"), (self._said, "$waiting")
             )
         whole = self.view.end_seen
-        state = self._said or ("all of it seen" if whole else "A counts at the end: page down, or End")
+        more = f"{self.accept_key} counts at the end: page down, or End"
+        state = self._said or ("all of it seen" if whole else more)
         return Content.assemble(
-            ("A", "bold $done" if self.arming.armed else "bold $text-3"), (" allow it   ", "$text-2"),
+            self.accept_keys("allow it"),
             ("esc", "bold $text-2"), (" not now   ", "$text-2"),
             (state, "$text-3" if whole and not self._said else "$waiting"),
         )  # fmt: skip
@@ -95,12 +107,8 @@ class TrustServerScreen(ReadToEndScreen[None]):
 
     @work(group="consent", exclusive=True, exit_on_error=False)
     async def _send(self, launch: LaunchRead) -> None:
-        try:
-            await self._port.ask(AllowServer(server=launch.server, digest=launch.digest))
-        except REQUEST_ERRORS as error:
-            self._said = error_text(error)
-            self.look()
-        else:
+        command = AllowServer(server=launch.server, digest=launch.digest)
+        if await request(shell_of(self), command, self._say) is not None:
             self.dismiss(None)
 
     def _allow(self) -> None:
@@ -125,6 +133,13 @@ def launch_lines(launch: LaunchRead, width: int) -> list[Content]:
         *(wrap(Content.styled(source, "$text-2"), width) if source else []),
         *wrap(Content.styled(verdict, "$text-2"), width),
     ]
+
+
+def _changed_since(change: Change, width: int) -> list[Content]:
+    """Draw how the launch differs from the one that was allowed before; all of it follows below."""
+    lines, _ = change_lines(change, width)
+    words = "You know this server, and what it starts has changed since you accepted it."
+    return [*wrap(Content.styled(words, "bold $waiting"), width), Content(""), *lines, Content("")]
 
 
 def _danger(words: str, width: int) -> list[Content]:

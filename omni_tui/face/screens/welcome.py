@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -16,9 +17,8 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from omni_tui.face.messages import InsertText, RunAction
-from omni_tui.face.port import CommandError
-from omni_tui.face.shell import shell_of
-from omni_tui.protocol import AnyCommand, LinkClosed
+from omni_tui.face.shell import request, shell_of
+from omni_tui.protocol import AnyCommand
 from omni_tui.protocol.commands import AddServer, ImportServers
 from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe_line
@@ -30,6 +30,11 @@ _CHOICES = (
     ("import", "Import an mcpServers file", "from another program; nothing starts until you allow it"),
     ("model", "Choose a model", "from your API keys and this machine; none is used before you choose it"),
     ("later", "Continue without servers", "the offline model answers; /welcome opens this page again"),
+)
+_FIELDS = (
+    ("name", "name, e.g. files"),
+    ("target", "a command, e.g. mcp-server-filesystem ~/notes, or https://…"),
+    ("path", "path of the file, e.g. ~/.config/claude/claude_desktop_config.json"),
 )
 
 
@@ -52,20 +57,16 @@ class WelcomeScreen(Screen[None]):
                 ("◆ ", "$mine"), ("omni", "bold $mine"), ("   connect a server", "$text-2")
             )
             yield Static(head, markup=False)
-            options = [Option(_choice(title, words), id=name) for name, title, words in _CHOICES]
+            options = [
+                Option(Content.assemble((f"{title}\n", "$text-1"), (words, "$text-3")), id=name)
+                for name, title, words in _CHOICES
+            ]
             yield OptionList(*options, id="choices", markup=False)
-            yield from self._fields()
+            for name, words in _FIELDS:
+                field = Input(placeholder=words, id=f"field-{name}", compact=True)
+                field.cursor_blink = False
+                yield field
             yield Static(id="welcome-state", markup=False)
-
-    def _fields(self) -> ComposeResult:
-        for name, words in (
-            ("name", "name, e.g. files"),
-            ("target", "a command, e.g. mcp-server-filesystem ~/notes, or https://…"),
-            ("path", "path of the file, e.g. ~/.config/claude/claude_desktop_config.json"),
-        ):
-            field = Input(placeholder=words, id=f"field-{name}", compact=True)
-            field.cursor_blink = False
-            yield field
 
     def on_mount(self) -> None:
         """Show the requested page."""
@@ -105,20 +106,14 @@ class WelcomeScreen(Screen[None]):
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.input.id == "field-name" and not self._is_a_target(event.value):
-            self._field("target").focus()
-            return
-        if event.input.id == "field-name":
+        if event.input.id != "field-name":
+            command = self._import() if self._page == "import" else self._add()
+            if command is not None:
+                self._send(command)
+        elif _is_a_target(event.value):
             self._take_for_target(event.value)
-            return
-        command = self._import() if self._page == "import" else self._add()
-        if command is not None:
-            self._send(command)
-
-    @staticmethod
-    def _is_a_target(text: str) -> bool:
-        """Return whether a command or an address was typed as the name."""
-        return len(text.split()) > 1 or "/" in text
+        else:
+            self._field("target").focus()
 
     def _take_for_target(self, text: str) -> None:
         """Move a command or an address to its own field, and ask for a name."""
@@ -132,7 +127,7 @@ class WelcomeScreen(Screen[None]):
 
     def _add(self) -> AnyCommand | None:
         name, target = self._field("name").value.strip(), self._field("target").value.strip()
-        if self._is_a_target(name):
+        if _is_a_target(name):
             self._take_for_target(name)
             self._field("name").focus()
             return None
@@ -158,16 +153,11 @@ class WelcomeScreen(Screen[None]):
     @work(group="welcome", exclusive=True, exit_on_error=False)
     async def _send(self, command: AnyCommand) -> None:
         self._say("…")
-        try:
-            reply = await shell_of(self).port.ask(command)
-        except CommandError as refused:
-            failure = refused.failure
-            self._say(" · ".join(filter(None, (failure.what, failure.why, failure.todo))), "$fail")
-        except (TimeoutError, LinkClosed):
-            self._say("The engine did not answer.", "$fail")
-        else:
+        reply = await request(shell_of(self), command, partial(self._say, style="$fail"))
+        if reply is not None:
             words = reply.text if isinstance(reply, CommandDone) else ""
-            self.app.notify(words or "Done; the list of servers (F2) has it.", markup=False)
+            servers = shell_of(self).key("show_servers")
+            self.app.notify(words or f"Done; the list of servers ({servers}) has it.", markup=False)
             self.dismiss(None)
 
     def on_key(self, event: events.Key) -> None:
@@ -185,5 +175,6 @@ class WelcomeScreen(Screen[None]):
             self.dismiss(None)
 
 
-def _choice(title: str, words: str) -> Content:
-    return Content.assemble((f"{title}\n", "$text-1"), (words, "$text-3"))
+def _is_a_target(text: str) -> bool:
+    """Return whether a command or an address was typed as the name."""
+    return len(text.split()) > 1 or "/" in text

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from omni_tui.face.formats import counted, format_size
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.shell import shell_of
+from omni_tui.face.port import REQUEST_ERRORS, error_text
+from omni_tui.face.screens.base import TitledScreen, key_line
+from omni_tui.face.shell import request, shell_of
 from omni_tui.face.widgets.lines_view import LinesView, fit_content
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.protocol.events import FileSaved
+from omni_tui.protocol import AnyCommand
+from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.protocol.wire_log import (
     ReadWire,
     ReadWireFrame,
@@ -32,13 +34,21 @@ from omni_tui.protocol.wire_log import (
 )
 from omni_tui.security.text import safe
 
-if TYPE_CHECKING:
-    from omni_tui.face.port import Port
-
 POLL_S = 0.4
 """Seconds between two reads while the screen is open."""
 MAX_FRAMES = 2000
-_COLOURS = {"error": "$fail", "broken": "$fail"}
+_OFF = (
+    "The wire log is off. w turns it on: all frames to and from the server from now on, without secrets, "
+    "in memory only."
+)
+
+
+_AT_ONCE = 5_000
+"""Lines of a frame that are laid out in one step."""
+
+
+def _styled(lines: list[str]) -> list[Content]:
+    return [Content.styled(line, "$text-1") for line in lines]
 
 
 class FrameRows(RowList):
@@ -49,37 +59,29 @@ class FrameRows(RowList):
         self.frames: OrderedDict[str, WireFrame] = OrderedDict()
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Draw one frame."""
-        return frame_row(self.frames[key], width)
+        """Return time, direction, method and size of a frame, and the beginning of its text if it fits."""
+        frame = self.frames[key]
+        stamp = time.strftime("%H:%M:%S", time.localtime(frame.ts)) + f".{int(frame.ts * 1000) % 1000:03d}"
+        arrow = ("→", "$mine") if frame.sent else ("←", "$done")
+        what: str = frame.method or frame.kind
+        if frame.kind in ("answer", "error") and frame.method:
+            what = f"{frame.kind} to {frame.method}"
+        colour = "$fail" if frame.lost or frame.kind in ("error", "broken") else "$text-1"
+        name = Content.assemble((what, colour), (f" #{frame.id}" if frame.id else "", "$text-3"))
+        left = Content.assemble((f" {stamp} ", "$text-3"), arrow, " ", name)
+        took = f"{frame.after_ms:.0f} ms  " if frame.after_ms is not None else ""
+        size = f"{'' if frame.exact else '> '}{format_size(frame.size)}"
+        right = Content.styled(f"{took}{size}{'  not sent' if frame.lost else ''}", "$text-2")
+        column = max(20, min(54, width - right.cell_length - 2))
+        left = fit_content(left, column)
+        room = width - column - right.cell_length - 3
+        if room > 12:
+            left = left.extend_right(column + 1 - left.cell_length)
+            left += fit_content(Content.styled(frame.text, "$text-3"), room)
+        return left + Content(" " * max(1, width - left.cell_length - right.cell_length - 1)) + right
 
 
-def frame_row(frame: WireFrame, width: int) -> Content:
-    """Return time, direction, method and size of a frame, and the beginning of its text if it fits."""
-    stamp = time.strftime("%H:%M:%S", time.localtime(frame.ts)) + f".{int(frame.ts * 1000) % 1000:03d}"
-    arrow = ("→", "$mine") if frame.sent else ("←", "$done")
-    what: str = frame.method or frame.kind
-    if frame.kind in ("answer", "error") and frame.method:
-        what = f"{frame.kind} to {frame.method}"
-    colour = "$fail" if frame.lost else _COLOURS.get(frame.kind, "$text-1")
-    name = Content.assemble((what, colour), (f" #{frame.id}" if frame.id else "", "$text-3"))
-    left = Content.assemble((f" {stamp} ", "$text-3"), arrow, " ", name)
-    right = Content.styled(_measures(frame), "$text-2")
-    column = max(20, min(54, width - right.cell_length - 2))
-    left = fit_content(left, column)
-    room = width - column - right.cell_length - 3
-    if room > 12:
-        left = left.extend_right(column + 1 - left.cell_length)
-        left += fit_content(Content.styled(frame.text, "$text-3"), room)
-    return left + Content(" " * max(1, width - left.cell_length - right.cell_length - 1)) + right
-
-
-def _measures(frame: WireFrame) -> str:
-    took = f"{frame.after_ms:.0f} ms  " if frame.after_ms is not None else ""
-    size = f"{'' if frame.exact else '> '}{format_size(frame.size)}"
-    return f"{took}{size}{'  not sent' if frame.lost else ''}"
-
-
-class WireLogScreen(Screen[None]):
+class WireLogScreen(TitledScreen[None]):
     """Follows the newest frame until the cursor is moved."""
 
     CSS_PATH = "../styles/manage.tcss"
@@ -94,7 +96,7 @@ class WireLogScreen(Screen[None]):
     ]
 
     def __init__(self, server: str) -> None:
-        super().__init__()
+        super().__init__(f"WIRE · {safe(server, lines=False)}")
         self._server = server
         self._on = False
         self._follow = True
@@ -108,24 +110,17 @@ class WireLogScreen(Screen[None]):
         self._text = ""
 
     @property
-    def _port(self) -> Port:
-        return shell_of(self).port
-
-    @property
     def _rows(self) -> FrameRows:
         return self.query_one(FrameRows)
 
-    def compose(self) -> ComposeResult:
-        """Lay out the title, filter, rows, selected frame and keys."""
-        title = f"WIRE · {safe(self._server, lines=False)}"
-        yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
+    def body(self) -> ComposeResult:
+        """Lay out the filter, the rows and the selected frame."""
         line = Input(placeholder="part of the method, e.g. tools/", id="wire-filter", compact=True)
         line.cursor_blink = False
         yield line
         yield FrameRows()
         yield Static(id="wire-empty", markup=False)
         yield LinesView(id="wire-frame")
-        yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
         """Read now and then regularly."""
@@ -143,15 +138,14 @@ class WireLogScreen(Screen[None]):
         try:
             while await self._read():
                 pass
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error))
         finally:
             self._polling = False
 
     async def _read(self) -> bool:
         """Read the next page; return whether there is more."""
-        reply = await self._port.ask(ReadWire(server=self._server, after=self._last))
-        assert isinstance(reply, WireRead)
+        reply = await self._ask(ReadWire(server=self._server, after=self._last))
+        if not isinstance(reply, WireRead):
+            return False
         rows = self._rows
         changed = (self._on, self._dropped) != (reply.on, reply.dropped)
         if self._on and not reply.on:
@@ -166,6 +160,9 @@ class WireLogScreen(Screen[None]):
             self._draw()
         return reply.more
 
+    async def _ask(self, command: AnyCommand) -> Any:
+        return await request(shell_of(self), command, self._say)
+
     def _draw(self) -> None:
         rows = self._rows
         wanted = self._filter.lower()
@@ -175,16 +172,10 @@ class WireLogScreen(Screen[None]):
             self._followed = rows.keys[-1]
             rows.select(self._followed)
         if not rows.keys:
-            self.query_one("#wire-empty", Static).update(Content.styled(self._why_empty(), "$text-2"))
+            why = "No frame with that method." if self._filter else "No frames yet."
+            empty = Content.styled(why if self._on else _OFF, "$text-2")
+            self.query_one("#wire-empty", Static).update(empty)
         self._foot()
-
-    def _why_empty(self) -> str:
-        if not self._on:
-            return (
-                "The wire log is off. w turns it on: all frames to and from the server from now on, "
-                "without secrets, in memory only."
-            )
-        return "No frame with that method." if self._filter else "No frames yet."
 
     # --- the selected frame
 
@@ -199,33 +190,32 @@ class WireLogScreen(Screen[None]):
 
     @work(group="wire-frame", exclusive=True, exit_on_error=False)
     async def _show(self, key: str) -> None:
-        view = self.query_one("#wire-frame", LinesView)
         try:
-            reply = await self._port.ask(ReadWireFrame(server=self._server, number=int(key)))
+            reply = await shell_of(self).port.ask(ReadWireFrame(server=self._server, number=int(key)))
         except REQUEST_ERRORS as error:
             self._shown, self._text = "", ""
-            view.show([Content.styled(error_text(error), "$text-2")])
+            self.view.show([Content.styled(error_text(error), "$text-2")])
             return
         assert isinstance(reply, WireText)
         self._shown, self._text = key, reply.text
-        lines = [Content.styled(line, "$text-1") for line in reply.text.split("\n")]
+        lines = reply.text.split("\n")
+        self.view.show(_styled(lines[:_AT_ONCE]))
+        self.view.scroll_home(animate=False)
+        for start in range(_AT_ONCE, len(lines), _AT_ONCE):
+            await asyncio.sleep(0)  # keys come in between
+            self.view.extend(_styled(lines[start : start + _AT_ONCE]))
         if reply.cut:
-            lines.append(Content.styled("… the rest of this frame was not kept", "$waiting"))
-        view.show(lines)
-        view.scroll_home(animate=False)
+            self.view.extend([Content.styled("… the rest of this frame was not kept", "$waiting")])
 
     # --- actions
 
     @work(group="wire-switch", exit_on_error=False)
     async def action_switch(self) -> None:
         """Turn the wire log on or off."""
-        try:
-            reply = await self._port.ask(SetWireLog(server=self._server, on=not self._on))
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error))
-            return
-        self._say(reply.text)
-        self._poll()
+        reply = await self._ask(SetWireLog(server=self._server, on=not self._on))
+        if isinstance(reply, CommandDone):
+            self._say(reply.text)
+            self._poll()
 
     def action_follow(self) -> None:
         """Follow the newest frame, or stop following."""
@@ -264,13 +254,9 @@ class WireLogScreen(Screen[None]):
     @work(group="wire-save", exit_on_error=False)
     async def action_save(self) -> None:
         """Save all frames to a file that only this user can read."""
-        try:
-            reply = await self._port.ask(SaveWire(server=self._server))
-        except REQUEST_ERRORS as error:
-            self._say(error_text(error))
-            return
-        assert isinstance(reply, FileSaved)
-        self._say(f"saved to {safe(reply.path, lines=False)}, {format_size(reply.size)}")
+        reply = await self._ask(SaveWire(server=self._server))
+        if isinstance(reply, FileSaved):
+            self._say(f"saved to {safe(reply.path, lines=False)}, {format_size(reply.size)}")
 
     def action_back(self) -> None:
         """Leave the filter, or close the screen."""
@@ -292,18 +278,10 @@ class WireLogScreen(Screen[None]):
         gone = f" · {self._dropped} older dropped" if self._dropped else ""
         matching = f"{len(rows.keys)} of " if self._filter else ""
         count = f" · {matching}{counted(len(rows.frames), 'frame')}"
-        keys = (
-            ("w", "on/off"),
-            ("f", "follow"),
-            ("/", "filter"),
-            ("y", "copy"),
-            ("s", "save"),
-            ("esc", "back"),
+        keys = key_line(
+            ("w", "on/off"), ("f", "follow"), ("/", "filter"), ("y", "copy"), ("s", "save"), ("esc", "back")
         )
-        parts = [
-            piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
-        ]
         first = Content.assemble(state, (f"{count}{gone}{follows}", "$text-2"))
         said = Content.styled(safe(self._message, lines=False, limit=300), "$text-2")
-        lines = [first, *([said] if self._message else []), Content.assemble(*parts)]
-        self.query_one("#screen-foot", Static).update(Content("\n").join(lines))
+        lines = [first, *([said] if self._message else []), keys]
+        self.foot(Content("\n").join(lines))

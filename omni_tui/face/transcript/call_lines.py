@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 from rich.cells import cell_len
 
 from omni_tui.face.cells import fit, pad
-from omni_tui.face.formats import format_duration, format_size
-from omni_tui.face.lines import Line, Span, single_span, wrap
+from omni_tui.face.formats import counted, format_duration, format_size
+from omni_tui.face.lines import (
+    Line,
+    Span,
+    Spans,
+    copied_text,
+    row_with_end,
+    single_span,
+    spans_length,
+    spans_width,
+    wrap,
+    wrap_beginning,
+)
 from omni_tui.face.transcript.call_summary import (
     arguments_line,
     arguments_of,
@@ -18,6 +30,7 @@ from omni_tui.face.transcript.call_summary import (
 )
 from omni_tui.face.transcript.code import highlight
 from omni_tui.face.transcript.item_types import CallItem
+from omni_tui.protocol.deciders import outcome_words
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
@@ -25,13 +38,13 @@ MAX_ROWS = 200
 """Most rows of an unfolded result. The full view shows the rest."""
 _LONG_REASON = 30
 _INDENT = "  "
+CORNER, UNDER = single_span("  └ ", "result-mark"), single_span("    ")
+"""What stands before a text below the first line of its item: on its first row, and on the others."""
 
 
 def draw_call(item: CallItem, width: int, now: float) -> list[Line]:
     """Return the lines of a call, without the space above it."""
-    lines = _head(item, width, now)
-    lines += _opened(item, width) if not item.folded else _folded(item, width)
-    return lines
+    return [*_head(item, width, now), *(_folded(item, width) if item.folded else _opened(item, width))]
 
 
 def has_body(item: CallItem) -> bool:
@@ -53,17 +66,18 @@ def state_of(item: CallItem, now: float) -> tuple[str, str]:
             return f"… {_progress(item)}{format_duration(passed) if passed else 'running'}", "running"
         case "succeeded" if item.cached_s is not None:
             return f"✓ from the cache · {format_duration(item.cached_s)} old", "done"
+        case "succeeded" if not item.elapsed_ms:  # loaded from a file that does not tell it
+            return "✓ done", "done"
         case "succeeded":
             return f"✓ {format_duration(item.elapsed_ms / 1000)}", "done"
         case "failed" | "result_rejected":
             word = "failed" if item.state == "failed" else "result breaks its schema"
             return f"✗ {item.reason if item.reason and not _long_reason(item) else word}", "failed"
-        case "uncertain":
-            return "? outcome unknown", "waiting"
-        case "denied":
-            return "⊘ denied by policy", "failed"
         case _:
-            return f"⊘ {item.state}", "state-quiet"
+            words = safe_line(outcome_words(item.state, item.decider), limit=60)
+            if item.state == "uncertain":
+                return f"? {words}", "waiting"
+            return f"⊘ {words}", "failed" if item.state == "denied" else "state-quiet"
 
 
 def _progress(item: CallItem) -> str:
@@ -96,39 +110,26 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
         marks += f"  attempt {item.attempt}"
     if item.round:
         marks += f"  round {item.round}"
-    mark, inset = Span("▶ ", "call-mark"), Span(_INDENT)
+    left, inset = [Span("▶ ", "call-mark"), Span(name, "call-name"), Span(marks, "dim")], Span(_INDENT)
     room = width - 2 - cell_len(name) - cell_len(marks) - 2 - 3 - cell_len(state)
     arguments = arguments_line(item.arguments, max(room, width - 4))
     if not arguments.strip("{} "):
         arguments = ""
     if room >= min(14, cell_len(arguments)):
         middle = arguments_line(item.arguments, room) if arguments else ""
-        left = (
-            mark,
-            Span(name, "call-name"),
-            Span(marks, "dim"),
-            Span(f"  {middle}" if middle else "", "arguments"),
-        )
-        return [_row(left, Span(state, role), width)]
-    lines: list[Line] = []
-    if 2 + cell_len(name) + cell_len(marks) + 2 + cell_len(state) <= width:
-        lines.append(_row((mark, Span(name, "call-name"), Span(marks, "dim")), Span(state, role), width))
+        left.append(Span(f"  {middle}" if middle else "", "arguments"))
+        return [row_with_end(left, Span(state, role), width)._replace(target="fold")]
+    if spans_width(left) + 2 + cell_len(state) <= width:
+        lines = [row_with_end(left, Span(state, role), width)]
         state = ""
     else:
-        lines += wrap([Span(name, "call-name"), Span(marks, "dim")], width, first=(mark,), rest=(inset,))
+        lines = wrap(left[1:], width, first=(left[0],), rest=(inset,))
     if arguments:
         text = arguments_line(item.arguments, width - 2)
-        lines.append(Line((inset, Span(text, "arguments")), 2, " ", target="fold"))
+        lines.append(Line((inset, Span(text, "arguments")), 2, " "))
     if state:
-        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, " ", target="fold"))
+        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, " "))
     return [line._replace(target="fold") for line in lines]
-
-
-def _row(left: tuple[Span, ...], right: Span, width: int) -> Line:
-    used = sum(cell_len(span.text) for span in left) + cell_len(right.text)
-    gap = Span(" " * max(1, width - used))
-    spans = tuple(span for span in (*left, gap, right) if span.text)
-    return Line(spans, gutter=2, target="fold")
 
 
 def _folded(item: CallItem, width: int) -> list[Line]:
@@ -137,26 +138,21 @@ def _folded(item: CallItem, width: int) -> list[Line]:
         return []
     room = width - 4
     rows, left = first_rows(text, room)
-    hint = ""
+    hint = f"+{left}" if left else ""
     if item.cut:
         hint = f"{format_size(item.result_size)} in all"
-    elif left:
-        hint = f"+{left}"
-    lines = []
-    for number, row in enumerate(rows):
-        lead = Span("  └ " if number == 0 else "    ", "result-mark")
-        spans = [lead, Span(row, role)]
-        tail = 0
-        if hint and number == len(rows) - 1:
-            spans[1] = Span(fit(row, room - len(hint) - 2), role)
-            spans.append(Span(f"  {hint}", "dim"))
-            tail = len(hint) + 2
-        lines.append(Line(tuple(spans), 4, target="fold", tail=tail))
+    lines = [
+        Line((*(UNDER if number else CORNER), Span(row, role)), 4, target="fold")
+        for number, row in enumerate(rows)
+    ]
+    if hint and lines:
+        lead, last = lines[-1].spans
+        spans = (lead, Span(fit(last.text, room - len(hint) - 2), role), Span(f"  {hint}", "dim"))
+        lines[-1] = lines[-1]._replace(spans=spans, tail=len(hint) + 2)
     return lines
 
 
 def _summary(item: CallItem) -> tuple[str, str]:
-    """Return the text below a folded call and its role."""
     if item.feedback:
         return f"“{item.feedback}”", "result"
     if item.parts:
@@ -167,68 +163,59 @@ def _summary(item: CallItem) -> tuple[str, str]:
 
 
 def _opened(item: CallItem, width: int) -> list[Line]:
-    """Return the arguments and the result, as far as the engine's preview goes."""
     lines = _arguments(item, width)
-    for text in filter(
-        None, (item.fallback, item.reason if item.state != "succeeded" else "", item.feedback)
-    ):
-        lines += wrap(
-            [Span(text, "result")],
-            width,
-            first=single_span("  └ ", "result-mark"),
-            rest=single_span("    "),
-        )
+    reason = item.reason if item.state != "succeeded" else ""
+    for text in filter(None, (item.fallback, reason, item.feedback)):
+        lines += wrap_beginning([Span(text, "result")], MAX_ROWS, width, first=CORNER, rest=UNDER)
     if not item.parts:
         return lines
     text, language = pretty(result_text(item.parts))
     spans = highlight(text, language) if language else [Span(text, "result")]
-    shown = wrap(
-        spans,
-        width,
-        first=single_span("  └ ", "result-mark"),
-        rest=single_span("    "),
-        hard=bool(language),
-        fill="code" if language else "",
-    )
-    more = len(shown) - MAX_ROWS
-    lines += shown[:MAX_ROWS]
-    if item.cut or more > 0:
-        rest = f"{format_size(item.result_size)} in all" if item.cut else f"{more} more rows"
+    fill = "code" if language else ""
+    hard = bool(language)
+    shown = wrap(spans, width, first=CORNER, rest=UNDER, hard=hard, fill=fill, most=MAX_ROWS + 1)
+    more = len(shown) > MAX_ROWS
+    shown = shown[:MAX_ROWS]
+    lines += shown
+    if item.cut or more:
+        left = spans_length(spans) - len(copied_text(shown))
+        rest = f"{format_size(item.result_size)} in all" if item.cut else f"{left:,} more characters"
         hint = fit(f"    … {rest} · enter opens the full result", width)
         lines.append(Line((Span(hint, "hint"),), len(hint), target="open"))
     return lines
 
 
-def _bounded(lines: list[Line]) -> list[Line]:
-    more = len(lines) - MAX_ROWS
-    if more <= 0:
-        return lines
-    hint = f"{_INDENT}… {more} more rows · a copies all"
-    return [*lines[:MAX_ROWS], Line((Span(hint, "hint"),), len(hint))]
-
-
 def _arguments(item: CallItem, width: int) -> list[Line]:
     values = arguments_of(item.arguments)
     margin = single_span(_INDENT)
+    todo = " · a copies all"
     if values is None:
-        return _bounded(wrap([Span(item.arguments, "arguments")], width, first=margin, rest=margin))
-    names = {key: safe_line(key, limit=40) for key in values}
+        spans = [Span(item.arguments, "arguments")]
+        return wrap_beginning(spans, MAX_ROWS, width, first=margin, rest=margin, todo=todo)
+    names = {key: safe_line(key, limit=40) for key in islice(values, MAX_ROWS)}
     column = min(16, max((cell_len(name) for name in names.values()), default=0))
+    below = (Span(_INDENT + " " * (column + 2)),)
     lines: list[Line] = []
-    for key, value in values.items():
-        if isinstance(value, str):
-            spans = [Span(safe(value), "value")]
-        else:
-            text = json.dumps(
-                value, indent=2 if value and isinstance(value, (list, dict)) else None, ensure_ascii=False
-            )
-            spans = [
-                Span(part, role.replace("code", "value", 1)) for part, role in highlight(safe(text), "json")
-            ]
-        label = Span(pad(fit(names[key], column), column) + "  ", "arguments")
-        rest = (Span(_INDENT + " " * (column + 2)),)
-        cut = wrap(spans, width, first=(Span(_INDENT), label), rest=rest)
-        if cut:
-            cut[0] = cut[0]._replace(gutter=2)
-        lines += cut
-    return _bounded(lines)
+    for shown, (key, name) in enumerate(names.items()):
+        room = MAX_ROWS - len(lines)
+        if room <= 0:
+            return [*lines, _more_arguments(len(values) - shown, width, todo)]
+        label = Span(pad(fit(name, column), column) + "  ", "arguments")
+        value = _value_spans(values[key])
+        cut = wrap_beginning(value, room, width, first=(*margin, label), rest=below, todo=todo)
+        lines += [cut[0]._replace(gutter=2), *cut[1:]]
+    left = len(values) - len(names)
+    return [*lines, _more_arguments(left, width, todo)] if left else lines
+
+
+def _more_arguments(left: int, width: int, todo: str) -> Line:
+    hint = fit(f"{_INDENT}… {counted(left, 'more argument')}{todo}", width)
+    return Line((Span(hint, "hint"),), len(hint))
+
+
+def _value_spans(value: object) -> Spans:
+    if isinstance(value, str):
+        return (Span(safe(value), "value"),)
+    indent = 2 if value and isinstance(value, (list, dict)) else None
+    coloured = highlight(safe(json.dumps(value, indent=indent, ensure_ascii=False)), "json")
+    return tuple(Span(part, role.replace("code", "value", 1)) for part, role in coloured)

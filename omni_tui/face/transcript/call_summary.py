@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from rich.cells import cell_len
@@ -117,7 +117,7 @@ def first_rows(text: str, width: int, rows: int = 2) -> tuple[list[str], int]:
     Short lines share a row, two spaces apart.
     """
     lines = [line.strip() for line in text[:_PREVIEW].split("\n") if line.strip()]
-    total = len(lines) + (sum(1 for _ in _lines(text[_PREVIEW:])) if len(text) > _PREVIEW else 0)
+    total = len(lines) + sum(1 for line in text[_PREVIEW:].split("\n") if line.strip())
     if text.lstrip()[:1] in ("{", "["):
         lines, total = [" ".join(lines)], 1
     out: list[str] = []
@@ -133,21 +133,15 @@ def first_rows(text: str, width: int, rows: int = 2) -> tuple[list[str], int]:
     return out, total - taken
 
 
-def _lines(text: str) -> Iterable[str]:
-    return (line for line in text.split("\n") if line.strip())
-
-
 def pretty(text: str) -> tuple[str, str]:
     """Return a text and its language: JSON indented, a diff, or any other text as it is with ""."""
-    head = text.lstrip()[:1]
-    if head in ("{", "["):
+    if text.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return text, ""
-        return safe(
-            json.dumps(value, indent=2, ensure_ascii=False), limit=max(64_000, len(text) * 4)
-        ), "json"
+        indented = json.dumps(value, indent=2, ensure_ascii=False)
+        return safe(indented, limit=max(64_000, len(text) * 4)), "json"
     if text.startswith(("diff --git ", "--- ", "@@ ")):
         return text, "diff"
     return text, ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from omni_tui.protocol import AnyEvent
+from omni_tui.face.formats import counted
+from omni_tui.face.transcript.item_types import NoticeItem
 from omni_tui.protocol.context import BuiltinToolCalled, ContextSummarised, SystemChanged
 from omni_tui.protocol.conversation import RunReport
+from omni_tui.protocol.loaded import PROGRAMS, SessionLoaded
 from omni_tui.security.identifiers import identifier
 
 _WRONG = 12
@@ -15,46 +17,53 @@ _STATES = {"succeeded": "done", "result_rejected": "ran, result rejected", "unce
 _META = {"find_tools": "searched tools", "read_result": "read a stored result"}
 
 
-def host_notice(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
+def host_notice(event: BuiltinToolCalled | ContextSummarised | SystemChanged | RunReport) -> NoticeItem:
     """Return what happened, details, and further lines."""
+    more: list[str] = []
     match event:
         case BuiltinToolCalled(tool=tool, asked=asked, answer=answer):
-            return f"{_META[tool]}: {asked}", f"{answer} · {tool}, built in, no server was called", ()
+            what, why = f"{_META[tool]}: {asked}", f"{answer} · {tool}, built in, no server was called"
         case ContextSummarised(upto=upto, by_model=by_model, reason=reason, text=text):
-            who = "by the model" if by_model else f"by rules: {reason}"
-            return f"the first {upto:,} messages are summarised", who, tuple(text.splitlines()[:12])
+            what = f"the first {upto:,} messages are summarised"
+            why = "by the model" if by_model else f"by rules: {reason}"
+            more = text.splitlines()[:12]
         case SystemChanged(text=text):
             what = "system prompt changed" if text else "your part of the system prompt was removed"
-            return what, "from the next message on", tuple(text.splitlines()[:6])
+            why, more = "from the next message on", text.splitlines()[:6]
         case RunReport(states=states, calls=calls):
-            made = sum(states.values())
-            what = f"{made} call{'s' if made != 1 else ''}: {_states(states)}"
-            wrong = [call for call in calls if call.state != "succeeded"]
-            lines = [
+            ordered = sorted(states, key=lambda state: (state != "succeeded", state))
+            counts = ", ".join(f"{states[state]} {_STATES.get(state, state)}" for state in ordered)
+            what = f"{counted(sum(states.values()), 'call')}: {counts}"
+            why = f"in {_span(event.elapsed_s)}, as the journal has it"
+            more = [
                 f"{_STATES.get(call.state, call.state)}: {identifier(call.server)} › {call.label}"
-                for call in wrong
-            ]
-            return what, f"in {_span(event.elapsed_s)}, as the journal has it", tuple(lines[:_WRONG])
-        case _:
-            raise TypeError(f"no words for {type(event).__name__}")
+                for call in calls
+                if call.state != "succeeded"
+            ][:_WRONG]
+    return NoticeItem(ts=event.ts, what=what, why=why, more=tuple(more))
 
 
-def missing_tools_notice(servers: Sequence[str]) -> tuple[str, str, str]:
-    """Return what, why and what to do if a model answered without the tools of some servers."""
+def loaded_notice(event: SessionLoaded) -> NoticeItem:
+    """Return the notice that all before it comes from a file."""
+    what = f"all above was loaded from {event.file} ({PROGRAMS[event.source]})"
+    counts = f"{counted(event.messages, 'message')}, {counted(event.calls, 'call')}"
+    why = f"{counts}; it counts as data from outside, and nothing in it is sent again"
+    return NoticeItem(ts=event.ts, what=what, why=why)
+
+
+def missing_tools_notice(ts: float, servers: Sequence[str]) -> NoticeItem:
+    """Return the notice that a model answered without the tools of some servers."""
     names = ", ".join(servers[:_NAMES])
     if len(servers) > _NAMES:
         names += f" and {len(servers) - _NAMES} more"
     one = len(servers) == 1
-    return (
-        f"the model did not have the tools of {names}",
-        f"{'it was' if one else 'they were'} still connecting",
-        f"send it again when {'it is' if one else 'they are'} connected (F2)",
+    return NoticeItem(
+        ts=ts,
+        level="warning",
+        what=f"the model did not have the tools of {names}",
+        why=f"{'it was' if one else 'they were'} still connecting",
+        todo=f"send it again when {'it is' if one else 'they are'} connected",
     )
-
-
-def _states(states: dict[str, int]) -> str:
-    ordered = sorted(states, key=lambda state: (state != "succeeded", state))
-    return ", ".join(f"{states[state]} {_STATES.get(state, state)}" for state in ordered)
 
 
 def _span(seconds: float) -> str:

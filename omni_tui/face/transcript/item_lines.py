@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rich.cells import cell_len
 
 from omni_tui.face.cells import fit
-from omni_tui.face.lines import BLANK, Line, Span, Spans, copied_text, single_span, wrap
-from omni_tui.face.transcript.call_lines import draw_call, has_body
+from omni_tui.face.lines import (
+    BLANK,
+    Line,
+    Span,
+    Spans,
+    copied_text,
+    row_with_end,
+    single_span,
+    spans_length,
+    wrap,
+    wrap_beginning,
+)
+from omni_tui.face.transcript.call_lines import CORNER, MAX_ROWS, UNDER, draw_call, has_body
 from omni_tui.face.transcript.item_types import (
     AnyItem,
     CallItem,
@@ -20,8 +33,10 @@ from omni_tui.face.transcript.item_types import (
     TextItem,
     UserItem,
 )
+from omni_tui.face.transcript.long_texts import LayOut, lay_out_now
 from omni_tui.face.transcript.markdown import markdown
 from omni_tui.face.transcript.plan_lines import draw_tree
+from omni_tui.protocol.deciders import decided_by
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
@@ -30,47 +45,37 @@ MEASURE = 108
 USER_ROWS = 12
 THOUGHT_ROWS = 6
 MAX_TEXT_ROWS = 4_000
-MAX_REQUEST_ROWS = 200
-_USER_PREVIEW = 4_000
-_SIDE = "  "
+_SIDE = single_span("  ")
 
 
-def draw_item(item: AnyItem, before: AnyItem | None, width: int, now: float) -> list[Line]:
-    """Return an item's lines with a blank one above, none if it is hidden. `before` is the item above."""
+def draw_item(
+    item: AnyItem, before: AnyItem | None, width: int, now: float, lay_out: LayOut = lay_out_now
+) -> list[Line]:
+    """Return an item's lines with a blank one above, none if it is hidden. `before` is the item above.
+
+    `lay_out` makes the lines of its texts; for a long one they may stand in for those that come later.
+    """
     if item.hidden:
         return []
     width = max(8, min(width, MEASURE))
     match item:
         case UserItem():
-            lines = _user(item, width)
+            lines = _user(item, width, lay_out)
         case TextItem(kind="thought"):
-            lines = _thought(item, width)
+            lines = _thought(item, width, lay_out)
         case TextItem():
-            lines = _answer(item, width)
+            lines = _answer(item, width, lay_out)
         case CallItem():
             lines = draw_call(item, width, now)
         case PlanItem() | PhaseItem() | TaskItem():
-            lines = draw_tree(item, width, now, draw_item)
+            lines = draw_tree(item, width, now, partial(draw_item, lay_out=lay_out))
+        case ServerRequestItem():
+            lines = _request(item, width)
         case _:
-            lines = _quiet(item, width, now)
+            lines = _notice(item, width, now)
     if before is None or not lines or _close(item, before):
         return lines
     return [BLANK, *lines]
-
-
-def _quiet(
-    item: ServerRequestItem | NoticeItem | EndItem | RetryItem, width: int, now: float
-) -> list[Line]:
-    """Return the lines of a server request or a notice."""
-    match item:
-        case ServerRequestItem():
-            return _request(item, width)
-        case NoticeItem():
-            return _notice(item, width)
-        case EndItem():
-            return _end(item, width)
-        case RetryItem():
-            return _retry(item, width, now)
 
 
 def _close(item: AnyItem, before: AnyItem) -> bool:
@@ -105,116 +110,114 @@ def _rows(text: str, width: int) -> int:
 
 
 _STAGES = {
-    "queued": ("◌ queued for the model · esc takes it back", "waiting"),
-    "parked": ("◌ queued behind the parked turn · /continue resumes it", "waiting"),
+    "queued": ("◌ queued for the model{mode} · esc takes it back", "waiting"),
+    "parked": ("◌ queued behind the parked turn{mode} · /continue resumes it", "waiting"),
     "untold": ("■ not sent to the model", "dim"),
 }
 
 
-def _user(item: UserItem, width: int) -> list[Line]:
+def _user(item: UserItem, width: int, lay_out: LayOut) -> list[Line]:
     bar = single_span("▌ ", "user-bar user")
-    text = item.text.rstrip("\n")
-    folded = item.folded and (len(text) > _USER_PREVIEW or text.count("\n") >= USER_ROWS)
-    lines = wrap(
-        [Span(text[:_USER_PREVIEW] if folded else text, "user")], width, first=bar, rest=bar, fill="user"
-    )
-    lines = _limit(lines, USER_ROWS if item.folded else MAX_TEXT_ROWS, text, bar, item.folded, "user")
+    layout = partial(_said, role="user", first=bar, rest=bar, width=width, folded=item.folded, fill="user")
+    lines = list(_shown(item.text.rstrip("\n"), item.folded, layout, width, lay_out))
     for attached in item.attachments:
         cut = ", cut for the model" if attached.truncated else ""
         words = f"▤ {identifier(attached.server)} › {attached.label} · {attached.size:,} characters{cut}"
         lines += wrap([Span(words, "user-bar user")], width, first=bar, rest=bar, fill="user")
     if item.stage:
         words, role = _STAGES[item.stage]
-        lines += wrap([Span(words, role)], width, first=single_span(_SIDE), rest=single_span(_SIDE))
+        words = words.format(mode=f", to run in {item.mode} mode" if item.mode else "")
+        lines += _beside(words, role, width)
     return lines
 
 
-def _limit(
-    lines: list[Line], rows: int, text: str, lead: Spans, folded: bool, fill: str = ""
+def _beside(text: str, role: str, width: int) -> list[Line]:
+    return wrap([Span(text, role)], width, first=_SIDE, rest=_SIDE)
+
+
+def _shown(text: str, folded: bool, layout: partial[list[Line]], width: int, lay_out: LayOut) -> list[Line]:
+    """Lay out a text; at once if it is folded, since that looks at its beginning only."""
+    return layout(text) if folded else lay_out(text, layout, width, None)
+
+
+def _said(
+    text: str, *, role: str, first: Spans, rest: Spans, width: int, folded: bool, fill: str = ""
 ) -> list[Line]:
-    """Keep the first rows and add a hint how much is left out."""
-    if len(lines) <= rows + 1 and sum(len(line.text) for line in lines) >= len(text) * 0.9:
+    """Return a text as it is, its first rows if it is folded, and how much is left out."""
+    most = MAX_TEXT_ROWS if not folded else USER_ROWS if fill else THOUGHT_ROWS
+    lines = wrap([Span(text, role)], width, first=first, rest=rest, fill=fill, most=most + 2)
+    if len(lines) <= most + 1:
         return lines
-    kept = lines[:rows]
+    kept = lines[:most]
     size = f"{max(1, len(text) - len(copied_text(kept)) - 1):,} more characters"
     hint = f"… {size} · space expands" if folded else f"… {size} · y copies all"
-    return [
-        *kept,
-        Line((*lead, Span(hint, f"{fill} hint".strip())), len(hint) + 2, fill=fill, target="fold"),
-    ]
+    spans = (*rest, Span(hint, f"{fill} hint".strip()))
+    return [*kept, Line(spans, len(hint) + 2, fill=fill, target="fold")]
 
 
-def _thought(item: TextItem, width: int) -> list[Line]:
+def _thought(item: TextItem, width: int, lay_out: LayOut) -> list[Line]:
     text = item.source.strip()
-    mark, rest = single_span("✻ ", "thought-mark"), single_span(_SIDE)
+    mark = single_span("✻ ", "thought-mark")
     if item.stream is not None:  # show its end
-        lines = wrap([Span(text[-THOUGHT_ROWS * width :], "thought")], width, first=mark, rest=rest)
-        return lines if len(lines) <= THOUGHT_ROWS else _restart(lines[-THOUGHT_ROWS:], mark)
-    long = item.folded and len(text) > THOUGHT_ROWS * width * 2
-    lines = wrap(
-        [Span(text[: THOUGHT_ROWS * width * 2] if long else text, "thought")], width, first=mark, rest=rest
-    )
-    lines = [line._replace(target="fold") for line in lines]
-    return _limit(lines, THOUGHT_ROWS if item.folded else MAX_TEXT_ROWS, text, rest, item.folded)
+        lines = wrap([Span(text[-THOUGHT_ROWS * width :], "thought")], width, first=mark, rest=_SIDE)
+        if len(lines) <= THOUGHT_ROWS:
+            return lines
+        first, *others = lines[-THOUGHT_ROWS:]
+        return [first._replace(spans=(*mark, *first.spans[1:])), *others]
+    layout = partial(_said, role="thought", first=mark, rest=_SIDE, width=width, folded=item.folded)
+    lines = _shown(text, item.folded, layout, width, lay_out)
+    return [line._replace(target="fold") for line in lines]
 
 
-def _restart(lines: list[Line], mark: Spans) -> list[Line]:
-    first = lines[0]
-    return [first._replace(spans=(*mark, *first.spans[1:])), *lines[1:]]
-
-
-def _answer(item: TextItem, width: int) -> list[Line]:
+def _answer(item: TextItem, width: int, lay_out: LayOut) -> list[Line]:
+    indent = spans_length(_SIDE)
     if item.stream is not None:
-        return item.stream.lines(width, len(_SIDE))
-    lines = markdown(item.text.strip("\n"), width, indent=len(_SIDE))[:MAX_TEXT_ROWS]
-    for note, role in ((item.partial and "… cut off here", "waiting"), (item.label, "dim")):
-        if note:
-            lines += wrap([Span(note, role)], width, first=single_span(_SIDE), rest=single_span(_SIDE))
-    return lines
+        return item.stream.lines(width, indent)
+    former = item.streamed.lines(width, indent) if item.streamed is not None else None
+    layout = partial(_answered, width=width, indent=indent)
+    lines = list(lay_out(item.text.strip("\n"), layout, width, former))
+    if item.partial:
+        lines += _beside("… cut off here", "waiting", width)
+    return lines + (_beside(item.label, "dim", width) if item.label else [])
 
 
-_NOTICES = {"info": ("·", "dim"), "warning": ("!", "waiting"), "error": ("✗", "failed")}
+def _answered(text: str, *, width: int, indent: int) -> list[Line]:
+    lines = markdown(text, width, indent=indent, most=MAX_TEXT_ROWS + 1)
+    if len(lines) <= MAX_TEXT_ROWS:
+        return lines
+    hint = fit(f"{' ' * indent}… the rest of {len(text):,} characters is not shown · y copies all", width)
+    return [*lines[:MAX_TEXT_ROWS], Line((Span(hint, "hint"),), len(hint))]
 
 
-def _notice(item: NoticeItem, width: int) -> list[Line]:
-    mark, role = _NOTICES[item.level]
-    first, rest = single_span(f"{mark} ", role), single_span(_SIDE)
-    spans = [Span(item.what, role)]
-    if item.why:
-        spans.append(Span(f" · {item.why}", "dim"))
-    lines = wrap(spans, width, first=first, rest=rest)
-    for text in (*item.more, item.todo):
-        if text:
-            lines += wrap([Span(text, "dim")], width, first=rest, rest=rest)
-    return lines
-
-
+_NOTICES = {"info": ("· ", "dim"), "warning": ("! ", "waiting"), "error": ("✗ ", "failed")}
 _ENDS = {
-    "stopped": ("■ stopped", "state-quiet"),
-    "limit": ("■ limit reached", "waiting"),
-    "failed": ("✗ failed", "failed"),
-    "parked": ("■ parked", "waiting"),
-    "done": ("✓ done", "done"),
+    "stopped": ("■ ", "stopped", "state-quiet"),
+    "limit": ("■ ", "limit reached", "waiting"),
+    "failed": ("✗ ", "failed", "failed"),
+    "parked": ("■ ", "parked", "waiting"),
+    "done": ("✓ ", "done", "done"),
 }
 
 
-def _end(item: EndItem, width: int) -> list[Line]:
-    word, role = _ENDS[item.status]
-    spans = [Span(word[2:], role)]
-    if item.reason:
-        spans.append(Span(f" · {item.reason}", "dim"))
-    lines = wrap(spans, width, first=single_span(word[:2], role), rest=single_span(_SIDE))
-    if item.todo:
-        lines += wrap([Span(item.todo, "dim")], width, first=single_span(_SIDE), rest=single_span(_SIDE))
+def _notice(item: NoticeItem | EndItem | RetryItem, width: int, now: float) -> list[Line]:
+    """Return the lines of a notice: a mark, what happened and why, and further lines below."""
+    match item:
+        case NoticeItem():
+            mark, role = _NOTICES[item.level]
+            what, why, more = item.what, item.why, (*item.more, item.todo)
+        case EndItem():
+            mark, what, role = _ENDS[item.status]
+            why, more = item.reason, (item.todo,)
+        case RetryItem():
+            left = max(0, round(item.due - now))
+            when = f"retry in {left} s" if left else "retrying"
+            mark, what, role = "↻ ", f"{when} · attempt {item.attempt} of {item.of}", "waiting"
+            why, more = item.reason, ()
+    spans = (Span(what, role), *single_span(why and f" · {why}", "dim"))
+    lines = wrap_beginning(spans, MAX_ROWS, width, first=single_span(mark, role), rest=_SIDE)
+    for text in filter(None, more):
+        lines += wrap_beginning([Span(text, "dim")], MAX_ROWS, width, first=_SIDE, rest=_SIDE)
     return lines
-
-
-def _retry(item: RetryItem, width: int, now: float) -> list[Line]:
-    left = max(0, round(item.due - now))
-    when = f"retry in {left} s" if left else "retrying"
-    text = f"{when} · attempt {item.attempt} of {item.of}"
-    spans = [Span(text, "waiting"), Span(f" · {item.reason}" if item.reason else "", "dim")]
-    return wrap(spans, width, first=single_span("↻ ", "waiting"), rest=single_span(_SIDE))
 
 
 # --- server requests
@@ -225,56 +228,35 @@ _OUTCOMES = {
     "cancelled": ("⊘ cancelled", "state-quiet"),
     "withdrawn": ("⊘ withdrawn", "state-quiet"),
 }
-_BY = {"": "", "user": "", "policy": " by policy", "headless": ": nobody there to ask",
-       "restart": " by a restart", "stop": ": stopped", "server": " by the server"}  # fmt: skip
-
-
-def _request_state(item: ServerRequestItem) -> tuple[str, str]:
-    """Return the words and the role of a server request's state."""
-    if item.outcome:
-        word, role = _OUTCOMES[item.outcome]
-        return word + _BY.get(item.decider, f" by {safe_line(item.decider, limit=30)}"), role
-    return {
-        "asked": ("◌ waiting for you", "waiting"),
-        "answering": ("… the model is answering", "running"),
-        "review": ("◌ its answer waits for you", "waiting"),
-    }[item.stage]
+_REQUEST_STAGES = {
+    "asked": ("◌ waiting for you", "waiting"),
+    "answering": ("… the model is answering", "running"),
+    "review": ("◌ its answer waits for you", "waiting"),
+}
 
 
 def _request(item: ServerRequestItem, width: int) -> list[Line]:
-    """Return the lines of a server request: who asks what, its outcome and the answer."""
-    state, role = _request_state(item)
+    state, role = _OUTCOMES[item.outcome] if item.outcome else _REQUEST_STAGES[item.stage]
+    if item.outcome:
+        state += safe_line(decided_by(item.decider), limit=60)
     name = f"{identifier(item.server, limit=40)} › {safe_line(item.label, limit=80)}"
+    mark = single_span("? ", "waiting")
     said = " ".join(item.message[:400].split())
     room = width - 2 - cell_len(name) - 2 - 3 - cell_len(state)
     if room < -4:
-        lines = wrap(
-            [Span(name, "call-name")], width, first=single_span("? ", "waiting"), rest=single_span("  ")
-        )
-        lines.append(Line((Span("  "), Span(fit(state, width - 2), role)), 2))
+        lines = wrap([Span(name, "call-name")], width, first=mark, rest=_SIDE)
+        lines.append(Line((*_SIDE, Span(fit(state, width - 2), role)), 2))
     else:
         words = f"  {fit(said, room)}" if said and item.folded and room >= 8 else ""
-        gap = " " * max(1, width - 2 - cell_len(name) - cell_len(words) - cell_len(state))
-        spans = (Span("? ", "waiting"), Span(name, "call-name"), Span(words, "arguments"), Span(gap))
-        lines = [Line((*(span for span in spans if span.text), Span(state, role)), gutter=2)]
-    if not item.folded and item.message:
-        lines += _below(item.message, width, "arguments")
-    for text in (item.reason, item.answer):
-        if text.strip():
-            shown = (
-                safe(text)
-                if not item.folded
-                else fit(safe_line(" ".join(text[:800].split()), joined=True), width - 4)
-            )
-            lines += _below(shown, width, "result")
+        left = (*mark, Span(name, "call-name"), Span(words, "arguments"))
+        lines = [row_with_end(left, Span(state, role), width)]
+    below = [(item.message, "arguments")] if not item.folded else []
+    for text in filter(str.strip, (item.reason, item.answer)):
+        shown: str = safe(text)
+        if item.folded:
+            shown = fit(safe_line(" ".join(text[:800].split()), joined=True), width - 4)
+        below.append((shown, "result"))
+    for text, role in below:
+        if text:
+            lines += wrap_beginning([Span(text, role)], MAX_ROWS, width, first=CORNER, rest=UNDER)
     return [line._replace(target="fold") for line in lines]
-
-
-def _below(text: str, width: int, role: str) -> list[Line]:
-    mark = single_span("  └ ", "result-mark")
-    lines = wrap([Span(text, role)], width, first=mark, rest=single_span("    "))
-    more = len(lines) - MAX_REQUEST_ROWS
-    if more <= 0:
-        return lines
-    hint = fit(f"    … {more} more rows", width)
-    return [*lines[:MAX_REQUEST_ROWS], Line((Span(hint, "hint"),), len(hint))]

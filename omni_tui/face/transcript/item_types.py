@@ -10,6 +10,7 @@ from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
 from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.server_requests import ServerRequestOutcome, ServerRequestStage
+from omni_tui.protocol.values import Risk
 
 if TYPE_CHECKING:
     from omni_tui.face.transcript.sub_agents import SubAgent
@@ -31,7 +32,7 @@ class UserItem(TranscriptItem):
     """A message of the user with its attached resources.
 
     `stage` is "queued" while it waits behind another turn, "parked" while that turn is parked, "untold"
-    if no model gets it.
+    if no model gets it. `mode` is the mode it was sent in and will run under, "" if not known.
     """
 
     text: str = ""
@@ -39,10 +40,14 @@ class UserItem(TranscriptItem):
     stage: Literal["", "queued", "parked", "untold"] = ""
     attachments: tuple[AttachedResource, ...] = ()
     words: str = ""
+    mode: str = ""
 
 
 class TextItem(TranscriptItem):
-    """A thought or an answer. It is still arriving while it has a `stream`."""
+    """A thought or an answer. It is still arriving while it has a `stream`.
+
+    `streamed` is the former stream; its lines are shown until the whole text is laid out.
+    """
 
     kind: Literal["thought", "answer"] = "answer"
     turn: str = ""
@@ -50,6 +55,7 @@ class TextItem(TranscriptItem):
     partial: bool = False
     label: str = ""
     stream: StreamText | None = None
+    streamed: StreamText | None = None
 
     @property
     def source(self) -> str:
@@ -65,9 +71,8 @@ class CallItem(TranscriptItem):
     server: str = ""
     tool: str = ""
     arguments: str = ""
-    size: int = 0
     origin: str = "agent"
-    risk: str = "unknown"
+    risk: Risk = "unknown"
     state: CallStage = "proposed"
     reason: str = ""
     feedback: str = ""
@@ -123,7 +128,6 @@ class EndItem(TranscriptItem):
 class RetryItem(TranscriptItem):
     """A retry notice: a model request will be sent again at `due`, in Unix time."""
 
-    turn: str = ""
     attempt: int = 0
     of: int = 0
     due: float = 0.0
@@ -133,7 +137,6 @@ class RetryItem(TranscriptItem):
 class ServerRequestItem(TranscriptItem):
     """A server request with its outcome, which is "" while it waits."""
 
-    ask: str = ""
     server: str = ""
     label: str = ""
     message: str = ""

@@ -29,12 +29,15 @@ MAX_LINE = 8_000
 """A longer text, or one with a longer line, is shown as it is: parsing it would block the screen."""
 
 
-def markdown(text: str, width: int, *, indent: int = 0) -> list[Line]:
-    """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included."""
+def markdown(text: str, width: int, *, indent: int = 0, most: int | None = None) -> list[Line]:
+    """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included.
+
+    With `most`, a text that is shown as it is ends after so many rows.
+    """
     margin = single_span(" " * indent)
     tokens = _parser().parse(text) if _readable(text) else []
     if not tokens or max(token.level for token in tokens) >= _MAX_NESTING - 2:  # deeper ones are missing
-        return wrap([Span(text)], width, first=margin, rest=margin)
+        return wrap([Span(text)], width, first=margin, rest=margin, most=most)
     page = _Page(width)
     page.blocks(tokens, _Place(margin, margin))
     return page.lines
@@ -49,7 +52,9 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
-    return parser.enable(["table", "strikethrough"])
+    parser.enable(["table", "strikethrough"])
+    parser.parse("x")  # it gathers its rules at the first use, which two threads must not do at once
+    return parser
 
 
 class _Place(msgspec.Struct):
@@ -59,10 +64,6 @@ class _Place(msgspec.Struct):
     rest: Spans
     role: str = "text"
     tight: bool = False
-
-    def next(self) -> None:
-        """Go on to the lines after the first."""
-        self.first = self.rest
 
     def inside(self, first: str, rest: str, role: str, *, tight: bool = False, text: str = "") -> _Place:
         return _Place(
@@ -75,32 +76,24 @@ class _Page(msgspec.Struct):
     lines: list[Line] = msgspec.field(default_factory=list)
 
     def blocks(self, tokens: Sequence[Token], place: _Place) -> None:
-        """Write consecutive blocks in one place."""
-        at, begun = 0, False
-        while at < len(tokens):
-            end = _closing(tokens, at)
-            if begun and not place.tight:
+        for at, end in _children(tokens):
+            if at and not place.tight:
                 self.gap(place)
             self.block(tokens[at], tokens[at + 1 : end], place)
-            begun = True
-            at = end + 1
 
     def gap(self, place: _Place) -> None:
-        """Write a blank row, in a quote with its bar."""
         bars = tuple(span for span in place.rest if span.text.strip())
         self.lines.append(Line(place.rest, spans_length(place.rest)) if bars else BLANK)
 
     def block(self, token: Token, inner: Sequence[Token], place: _Place) -> None:
-        """Write one block."""
         match token.type:
             case "paragraph_open":
-                self.text(inner[0].children or [], place, place.role)
+                self.wrapped(_inline(inner[0].children or [], place.role), place)
             case "heading_open":
-                self.text(inner[0].children or [], place, f"h{min(3, int(token.tag[1:]))}")
+                role = f"h{min(3, int(token.tag[1:]))}"
+                self.wrapped(_inline(inner[0].children or [], role), place)
             case "fence" | "code_block":
-                self.code(
-                    token.content, token.info.split(maxsplit=1)[0] if token.info.strip() else "", place
-                )
+                self.code(token.content, "".join(token.info.split()[:1]), place)
             case "bullet_list_open" | "ordered_list_open":
                 self.items(token, inner, place)
             case "blockquote_open":
@@ -113,14 +106,9 @@ class _Page(msgspec.Struct):
                 rows = [[_inline(cell.children or [], place.role) for cell in row] for row in _rows(inner)]
                 self.put(_table(rows, self.width, place.first, place.rest), place)
             case _:
-                self.put(self.wrapped([Span(token.content.rstrip("\n"), place.role)], place), place)
-
-    def text(self, children: Sequence[Token], place: _Place, role: str) -> None:
-        """Write a paragraph or a heading."""
-        self.put(self.wrapped(_inline(children, role), place), place)
+                self.wrapped([Span(token.content.rstrip("\n"), place.role)], place)
 
     def items(self, token: Token, inner: Sequence[Token], place: _Place) -> None:
-        """Write a list. Numbers are right-aligned."""
         ordered = token.type == "ordered_list_open"
         number = int(token.attrGet("start") or 1) if ordered else 0
         spans = list(_children(inner))
@@ -140,39 +128,32 @@ class _Page(msgspec.Struct):
             self.blocks(inner[start + 1 : end], item)
             if before < len(self.lines):  # the mark belongs to what is copied
                 self.lines[before] = self.lines[before]._replace(gutter=spans_length(place.first))
-            place.next()
+            place.first = place.rest
 
     def code(self, source: str, language: str, place: _Place) -> None:
-        """Write a block of code on a background, with its language at the right of the first row."""
         source = source.rstrip("\n")
-        edge = single_span("  ", "code")
-        lines = wrap(
-            highlight(source, language),
-            self.width,
-            first=(*place.first, *edge),
-            rest=(*place.rest, *edge),
-            hard=True,
-            fill="code",
-        )
+        edge = Span("  ", "code")
+        first, rest = (*place.first, edge), (*place.rest, edge)
+        spans = highlight(source, language)
+        lines = wrap(spans, self.width, first=first, rest=rest, hard=True, fill="code")
         room = self.width - lines[0].width - 1
         if language and cell_len(language) < room and len(language) <= 16:
             tag = Span(" " * (room - cell_len(language)) + language, "code code-tag")
             lines[0] = lines[0]._replace(spans=(*lines[0].spans, tag), tail=len(tag.text))
         self.put([line._replace(target="code") for line in lines], place)
 
-    def wrapped(self, spans: Iterable[Span], place: _Place) -> list[Line]:
-        return wrap(spans, self.width, first=place.first, rest=place.rest)
+    def wrapped(self, spans: Iterable[Span], place: _Place) -> None:
+        self.put(wrap(spans, self.width, first=place.first, rest=place.rest), place)
 
     def put(self, lines: Iterable[Line], place: _Place) -> None:
         self.lines.extend(lines)
-        place.next()
+        place.first = place.rest  # what follows is not its first line
 
 
 _PLAIN = {"softbreak": " ", "hardbreak": "\n"}
 
 
 def _inline(children: Sequence[Token], role: str) -> list[Span]:
-    """Return the spans of inline tokens."""
     spans: list[Span] = []
     style: list[str] = []
     links: list[tuple[str, int]] = []
@@ -227,7 +208,6 @@ def _children(tokens: Sequence[Token]) -> Iterable[tuple[int, int]]:
 
 
 def _rows(tokens: Sequence[Token]) -> Iterable[list[Token]]:
-    """Yield the cells of each table row."""
     row: list[Token] = []
     for token in tokens:
         if token.type == "tr_open":
@@ -262,7 +242,7 @@ def _table(rows: Sequence[Sequence[Sequence[Span]]], width: int, first: Spans, r
     gutter = spans_length(rest)
     room = width - spans_width(rest)
     filled = [[*row, *([[]] * (columns - len(row)))] for row in rows[:_MAX_ROWS]]
-    wants = [max(_size(row[column]) for row in filled) for column in range(columns)]
+    wants = [max(1, *(spans_width(row[column]) for row in filled)) for column in range(columns)]
     widths = _share(wants, room - _BETWEEN * (columns - 1))
     lines = _stacked(filled, width, rest) if widths is None else _aligned(filled, widths, rest, gutter)
     if len(rows) > _MAX_ROWS:
@@ -270,10 +250,6 @@ def _table(rows: Sequence[Sequence[Sequence[Span]]], width: int, first: Spans, r
     if lines:
         lines[0] = lines[0]._replace(spans=(*first, *lines[0].spans[len(rest) :]))
     return lines
-
-
-def _size(cell: Sequence[Span]) -> int:
-    return max(1, spans_width(cell))
 
 
 def _share(wants: Sequence[int], room: int) -> list[int] | None:
@@ -320,7 +296,6 @@ def _aligned(
 
 
 def _stacked(rows: Sequence[Sequence[Sequence[Span]]], width: int, margin: Spans) -> list[Line]:
-    """Return a table with one field a line, named by its column."""
     names = ["".join(span.text for span in cell) for cell in rows[0]]
     lines: list[Line] = []
     for row in rows[1:]:

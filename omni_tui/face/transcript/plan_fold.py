@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from omni_tui.face.overview import plan_key
 from omni_tui.face.transcript.item_types import PhaseItem, PlanItem, TaskItem
+from omni_tui.protocol.deciders import outcome_words
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTask, PlanTaskChanged
 from omni_tui.security.text import safe, safe_line
 
@@ -21,7 +22,7 @@ def on_turn_started(fold: Fold, turn: str) -> None:
         if isinstance(found, TaskItem) and found.turn == turn and found.state == "running":
             found.ended = 0.0
             fold.running.add(index)
-            fold.touch(index)
+            _touch_task(fold, index, found)
 
 
 def stop_clocks(fold: Fold, turn: str, ts: float) -> None:
@@ -36,15 +37,19 @@ def stop_clocks(fold: Fold, turn: str, ts: float) -> None:
         if isinstance(found, TaskItem) and found.turn == turn:
             found.ended = ts
             fold.running.discard(index)
-            fold.touch(index)
+            _touch_task(fold, index, found)
 
 
 def on_proposed(fold: Fold, event: PlanProposed) -> None:
     """Add a plan; after an edit it replaces the one before."""
     key = plan_key(event.plan)
-    known = fold.find(key)
-    if known is not None:
-        _hide_plan(fold, known)
+    if (known := _plan(fold, event.plan)) is not None:
+        former_at, former = known
+        for at in (former_at, *former.rows):
+            fold.items[at].hidden = True
+            fold.running.discard(at)
+            fold.touch(at)
+        fold.waiting.discard(former_at)
     plan = PlanItem(
         ts=event.ts, folded=False, plan=event.plan, turn=event.turn, edited=event.edited, why=event.why,
         analysis=safe(event.analysis, limit=_GOAL), phases=len(event.phases),
@@ -80,29 +85,20 @@ def _put_task(fold: Fold, item: TaskItem, agent: str) -> int:
     """Add a task; if its agent worked on another one, it moves here."""
     index = fold.add(item, _task_key(item.plan, item.task))
     agents, key = fold.sub_agents, (item.turn, agent)
-    former = fold.items[agents.by_agent[key]] if key in agents.by_agent else None
+    former_at = agents.by_agent.get(key)
     if agent:
         agents.by_agent[key] = index
-    if isinstance(former, TaskItem) and former.sub_agent is not None:
+    former = fold.items[former_at] if former_at is not None else None
+    if former_at is not None and isinstance(former, TaskItem) and former.sub_agent is not None:
         item.sub_agent = former.sub_agent
         agents.tasks = {at: task for at, task in agents.tasks.items() if task is not former}
         agents.tasks[index] = item
         for call, at in agents.by_call.items():
-            if fold.items[at] is former:
+            if at == former_at:
                 agents.by_call[call] = index
         former.sub_agent, former.hidden = None, True
+        fold.touch(former_at)
     return index
-
-
-def _hide_plan(fold: Fold, index: int) -> None:
-    """Hide a plan with its phases and tasks."""
-    plan = fold.items[index]
-    assert isinstance(plan, PlanItem)
-    for at in (index, *plan.rows):
-        fold.items[at].hidden = True
-        fold.running.discard(at)
-        fold.touch(at)
-    fold.waiting.discard(index)
 
 
 def on_decided(fold: Fold, event: PlanDecided) -> None:
@@ -116,8 +112,7 @@ def on_decided(fold: Fold, event: PlanDecided) -> None:
         plan.stage, plan.started = "going", event.ts
         return
     plan.stage, plan.ended = "refused", event.ts
-    by = {"user": "", "stop": ": stopped", "headless": ": nobody there to ask", "policy": " by policy"}
-    plan.said = event.verdict + by.get(event.decider, f" by {safe_line(event.decider, limit=30)}")
+    plan.said = safe_line(outcome_words(event.verdict, event.decider), limit=60)
     if event.feedback:
         plan.said += f" · “{safe_line(event.feedback, limit=_WORDS, joined=True)}”"
 
@@ -127,9 +122,10 @@ def on_task(fold: Fold, event: PlanTaskChanged) -> None:
     task = safe_line(event.task, limit=40)
     index = fold.find(_task_key(event.plan, task))
     if index is None:
-        item = TaskItem(ts=event.ts, plan=event.plan, turn=event.turn, task=task, title="not in the plan")
-        index = _put_task(fold, item, event.agent)
-    item = _at(fold, index)
+        added = TaskItem(ts=event.ts, plan=event.plan, turn=event.turn, task=task, title="not in the plan")
+        index = _put_task(fold, added, event.agent)
+    item = fold.items[index]
+    assert isinstance(item, TaskItem)
     if event.state == "running":
         item.started, item.ended = event.ts, 0.0
     elif item.started and not item.ended:
@@ -138,10 +134,15 @@ def on_task(fold: Fold, event: PlanTaskChanged) -> None:
     item.summary = safe(event.summary, limit=_WORDS)
     item.reason = safe(event.reason, limit=_WORDS)
     (fold.running.add if event.state == "running" else fold.running.discard)(index)
-    fold.touch(index)
     if event.agent not in ("", "root"):
         fold.sub_agents.by_agent.setdefault((event.turn, event.agent), index)
-    if (found := _plan(fold, event.plan)) is not None:
+    _touch_task(fold, index, item)
+
+
+def _touch_task(fold: Fold, index: int, task: TaskItem) -> None:
+    """Note that a task looks different, and the counts of its plan and phases with it."""
+    fold.touch(index)
+    if (found := _plan(fold, task.plan)) is not None:
         plan_at, plan = found
         fold.touch(plan_at)
         for at in plan.rows:
@@ -176,12 +177,6 @@ def _plan(fold: Fold, plan: str) -> tuple[int, PlanItem] | None:
     index = fold.find(plan_key(plan))
     item = fold.items[index] if index is not None else None
     return (index, item) if index is not None and isinstance(item, PlanItem) else None
-
-
-def _at(fold: Fold, index: int) -> TaskItem:
-    item = fold.items[index]
-    assert isinstance(item, TaskItem)
-    return item
 
 
 def _task_key(plan: str, task: str) -> str:

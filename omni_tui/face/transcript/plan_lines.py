@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from omni_tui.face.cells import fit
-from omni_tui.face.formats import counted, format_duration
-from omni_tui.face.lines import Line, Span, Spans, single_span, wrap
+from omni_tui.face.formats import counted, format_duration, short_number
+from omni_tui.face.lines import Line, Span, row_with_end, single_span, spans_width, wrap, wrap_beginning
 from omni_tui.face.transcript.item_types import PhaseItem, PlanItem, TaskItem, TreeItem
 from omni_tui.face.transcript.sub_agents import Drawer
 from omni_tui.security.text import safe_line
@@ -43,13 +43,16 @@ def draw_tree(item: TreeItem, width: int, now: float, draw: Drawer) -> list[Line
 def _plan(item: PlanItem, width: int) -> list[Line]:
     name = f"plan · {counted(item.phases, 'phase')}, {counted(len(item.tasks), 'task')}"
     name += " · edited" if item.edited else ""
-    word, role = _stage(item)
-    lines = _row([Span("◇ ", role), Span(name, "call-name")], (word, role), width, "  ")
+    state, role = _stage(item)
+    lines = _row([Span("◇ ", role), Span(name, "call-name")], Span(state, role), width, "  ")
     for text, role in ((item.why, "dim"), (item.analysis, "dim"), (item.said, "result")):
         if text.strip():
             words = safe_line(" ".join(text.split()), limit=4_000, joined=True) if item.folded else text
-            drawn = wrap([Span(words, role)], width, first=single_span("  "), rest=single_span("  "))
-            lines += drawn[: 2 if item.folded else MAX_ROWS]
+            margin, spans = single_span("  "), [Span(words, role)]
+            if item.folded:
+                lines += wrap(spans, width, first=margin, rest=margin, most=2)
+            else:
+                lines += wrap_beginning(spans, MAX_ROWS, width, first=margin, rest=margin)
     return [line._replace(target="fold") for line in lines]
 
 
@@ -71,7 +74,7 @@ def _stage(item: PlanItem) -> tuple[str, str]:
 def _phase(item: PhaseItem, width: int) -> list[Line]:
     done = sum(task.state == "done" for task in item.tasks)
     left = [Span(f"  {item.number} ", "dim"), Span(item.title, "strong")]
-    return _row(left, (f"{done}/{len(item.tasks)}", "dim"), width, "    ")
+    return _row(left, Span(f"{done}/{len(item.tasks)}", "dim"), width, "    ")
 
 
 # --- a task and its agent
@@ -85,29 +88,27 @@ def _task(item: TaskItem, width: int, now: float, draw: Drawer) -> list[Line]:
     state = _state(item, role, now)
     title = item.title or "untitled"
     if item.folded:
-        used = sum(cell_len(span.text) for span in head)
-        room = width - used - cell_len(state[0]) - 2
+        used = spans_width(head)
+        room = width - used - cell_len(state.text) - 2
         title = fit(title, room if room >= _LEAST else width - used)
     title_role = "dim" if item.state in ("waiting", "skipped") else "text"
     lines = _row([*head, Span(title, title_role)], state, width, _BELOW)
     lines += _unfolded(item, width) if not item.folded else []
     lines += _doing(item, width)
+    drawn: list[Line] = []
     if not item.folded and item.sub_agent is not None:
         lead = single_span(_AGENT, "result-mark")
-        inner = max(8, width - cell_len(_AGENT))
-        drawn, left = item.sub_agent.lines(inner, now, draw, lead)
+        drawn, left = item.sub_agent.lines(max(8, width - cell_len(_AGENT)), now, draw, lead)
         if left:
             hint = fit(f"{_BELOW}… {left} more before · z shows this agent alone", width)
-            lines.append(Line((Span(hint, "hint"),), len(hint), target="fold"))
-        return [*(line._replace(target="fold") for line in lines), *drawn]
-    return [line._replace(target="fold") for line in lines]
+            lines.append(Line((Span(hint, "hint"),), len(hint)))
+    return [*(line._replace(target="fold") for line in lines), *drawn]
 
 
-def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
-    """Return the words and the role of a task's state."""
+def _state(item: TaskItem, role: str, now: float) -> Span:
     agent = item.sub_agent
     if agent is not None and agent.fold.waiting and item.state in ("running", ""):
-        return "◌ waiting for you", "waiting"
+        return Span("◌ waiting for you", "waiting")
     words: str = safe_line(item.state, limit=30)
     if item.state == "running" and item.ended:
         words, role = "parked", "dim"  # /continue resumes its turn
@@ -118,17 +119,16 @@ def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
         words += f" · {format_duration(max(0, int(passed)))}"
     elif item.state == "waiting" and item.after:
         words = fit(f"after {item.after}", 30)
-    return words, role
+    return Span(words, role)
 
 
 def _unfolded(item: TaskItem, width: int) -> list[Line]:
-    """Return all details of a task."""
     lines: list[Line] = []
     for label, text in (("goal", item.goal), ("may use", item.may_use), ("after", item.after)):
         if text.strip():
             first = (Span(_BELOW), Span(f"{label:<9}", "hint"))
             rest = single_span(_BELOW + " " * 9)
-            lines += wrap([Span(text, "dim")], width, first=first, rest=rest)[:MAX_ROWS]
+            lines += wrap_beginning([Span(text, "dim")], MAX_ROWS, width, first=first, rest=rest)
     return lines
 
 
@@ -136,45 +136,34 @@ def _doing(item: TaskItem, width: int) -> list[Line]:
     """Return the line below a task: what its agent does, or its result, with its calls and tokens."""
     agent = item.sub_agent
     over = item.state in ("done", "failed", "skipped", "stopped")
-    told = (item.reason or item.summary) if over else ""
+    result = (item.reason or item.summary) if over else ""
     role = "failed-text" if item.state == "failed" else "result"
     numbers = []
     if agent is not None and agent.calls:
         numbers.append(counted(agent.calls, "call"))
     if agent is not None and agent.tokens:
-        numbers.append(_tokens(agent.tokens))
+        numbers.append(f"{short_number(agent.tokens)} tok")
     tail = "  " + " · ".join(numbers) if numbers else ""
     lead = single_span(f"{_BELOW}└ ", "result-mark")
-    if not item.folded and told:
-        lines = wrap([Span(told, role)], width, first=lead, rest=single_span(_BELOW + "  "))[:MAX_ROWS]
-        last = wrap([Span(tail.strip(), "dim")], width, first=single_span(_BELOW + "  ")) if tail else []
-        return lines + last
-    words: str = safe_line(" ".join(told[:800].split()), limit=400, joined=True) if told else ""
+    if not item.folded and result:
+        rest = single_span(_BELOW + "  ")
+        lines = wrap_beginning([Span(result, role)], MAX_ROWS, width, first=lead, rest=rest)
+        return lines + (wrap([Span(tail.strip(), "dim")], width, first=rest) if tail else [])
+    words: str = safe_line(" ".join(result[:800].split()), limit=400, joined=True)
     if not words and agent is not None and item.folded and not over:
         words = " ".join(agent.last)
     if not words and not tail:
         return []
     room = width - len(_BELOW) - 2 - cell_len(tail)
     text = fit(words, max(8, room))
-    spans: Spans = (*lead, Span(text, role), Span(tail if text else tail.strip(), "dim"))
-    gutter = len(_BELOW) + 2
-    return [Line(tuple(span for span in spans if span.text), gutter, tail=len(tail) if text else 0)]
+    spans = (*lead, *single_span(text, role), *single_span(tail if text else tail.strip(), "dim"))
+    return [Line(spans, len(_BELOW) + 2, tail=len(tail) if text else 0)]
 
 
-def _tokens(number: int) -> str:
-    if number < 1_000:
-        return f"{number} tok"
-    return f"{number / 1_000:.1f}k tok" if number < 1_000_000 else f"{number / 1_000_000:.1f}M tok"
-
-
-def _row(left: list[Span], right: tuple[str, str], width: int, rest: str) -> list[Line]:
+def _row(left: list[Span], state: Span, width: int, rest: str) -> list[Line]:
     """Return one row with the state at its right end, or below if it does not fit."""
-    used = sum(cell_len(span.text) for span in left)
-    word, role = right
-    if used + 2 + cell_len(word) <= width:
-        gap = Span(" " * (width - used - cell_len(word)))
-        gutter = len(left[0].text)
-        return [Line(tuple(span for span in (*left, gap, Span(word, role)) if span.text), gutter)]
+    if spans_width(left) + 2 + cell_len(state.text) <= width:
+        return [row_with_end(left, state, width)]
     first, *others = left
     lines = wrap(others, width, first=(first,), rest=single_span(rest))
-    return [*lines, Line((Span(rest), Span(fit(word, width - len(rest)), role)), len(rest))]
+    return [*lines, Line((Span(rest), Span(fit(state.text, width - len(rest)), state.role)), len(rest))]

@@ -16,6 +16,7 @@ from omni_tui.face.transcript.item_types import AnyItem, CallItem, TaskItem, Tex
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.calls import CallTask, TaskProgress
+from omni_tui.protocol.loaded import CallLoaded
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ STREAM_ROWS = 8
 _PATH = 120
 _BY_AGENT = (
     ev.ThoughtDelta, ev.AnswerDelta, ev.Thought, ev.Answer, ev.Retrying, ev.UsageChanged, ev.CallProposed,
-    ev.ApprovalRequested,
+    ev.ApprovalRequested, CallLoaded,
 )  # fmt: skip
 _BY_CALL = (
     ev.CallChanged, ev.CallProgress, ev.CallFinished, ev.CallRound, CallTask, TaskProgress,
@@ -73,6 +74,10 @@ class SubAgent(msgspec.Struct):
         self.fold.tick()
         self.note_changes()
 
+    def draw_again(self) -> None:
+        """Draw every item again: a long text has been laid out meanwhile."""
+        self._drawn.clear()
+
     def lines(self, width: int, now: float, draw: Drawer, lead: Spans) -> tuple[list[Line], int]:
         """Return the lines of the last items, each after `lead`, and how many items were left out.
 
@@ -96,6 +101,8 @@ class SubAgent(msgspec.Struct):
                 drawn = draw(item, before, width, now)
                 if isinstance(item, TextItem) and item.stream is not None:
                     drawn = drawn[-STREAM_ROWS:]
+                    if item.stream.behind:
+                        self._stale.add(index)
                 self._drawn[index] = [_after(lead, line) for line in drawn]
             lines += self._drawn[index]
             before = item
@@ -155,22 +162,17 @@ def apply_to_sub_agent(fold: Fold, index: int, event: AnyEvent, handler: Callabl
     before = (agent.calls, agent.last)
     handler(agent.fold, event)
     agent.note_changes()
-    if isinstance(event, ev.CallProposed | ev.ApprovalRequested):
-        _add_call(fold, index, agent, event.call)
+    if isinstance(event, ev.CallProposed | ev.ApprovalRequested | CallLoaded):
+        if event.call not in fold.sub_agents.by_call:
+            fold.sub_agents.by_call[event.call] = index
+            agent.calls += 1
+        if (at := agent.fold.find_call(event.call)) is not None:
+            agent.fold.items[at].agent = "root"  # the task above names the agent
     agent.last = _last_step(agent, event) or agent.last
     if before == (agent.calls, agent.last) and task.folded and not agent.alone:
         return False
     fold.touch(index)
     return True
-
-
-def _add_call(fold: Fold, index: int, agent: SubAgent, call: str) -> None:
-    if call not in fold.sub_agents.by_call:
-        fold.sub_agents.by_call[call] = index
-        agent.calls += 1
-    at = agent.fold.find_call(call)
-    if at is not None:
-        agent.fold.items[at].agent = "root"  # the task above names the agent
 
 
 def _last_step(agent: SubAgent, event: AnyEvent) -> tuple[str, str] | None:
@@ -185,7 +187,7 @@ def _last_step(agent: SubAgent, event: AnyEvent) -> tuple[str, str] | None:
             return ("✻" if isinstance(event, ev.Thought) else "✎", words) if words else None
         case ev.Retrying(attempt=attempt, of=of, reason=reason):
             return "↻", f"attempt {attempt} of {of} · {safe_line(reason, limit=120)}"
-    if not isinstance(event, (*_BY_CALL, ev.CallProposed)):
+    if not isinstance(event, (*_BY_CALL, ev.CallProposed, CallLoaded)):
         return None
     index = agent.fold.find_call(event.call)
     if index is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from textual import events
 from textual.binding import BindingType
@@ -28,12 +30,14 @@ from omni_tui.face.transcript.item_types import (
     TextItem,
     UserItem,
 )
+from omni_tui.face.transcript.long_texts import LongTexts
 from omni_tui.face.transcript.markdown import code_blocks, warm_up
 from omni_tui.face.transcript.plan_fold import toggle
 from omni_tui.face.transcript.sub_agents import SubAgent
 from omni_tui.face.widgets.block_view import SelectableView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
+from omni_tui.protocol.session_search import TextPlace
 from omni_tui.security.identifiers import identifier
 
 FRAME_S = 1 / 60
@@ -95,12 +99,11 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     class Changed(Message):
         """What runs, waits or is unread may have changed."""
 
+    @dataclass
     class Zoomed(Message):
         """The view shows the agent of `task` only, or everything if that is None."""
 
-        def __init__(self, task: TaskItem | None) -> None:
-            super().__init__()
-            self.task = task
+        task: TaskItem | None
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -113,6 +116,11 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         self._ticker: Timer | None = None
         self._code_at = (-1, -1)
         self._warm = False
+        self._long_texts = LongTexts(self._run_layout, self._laid_out)
+        self._unfinished: set[int] = set()
+        """Blocks drawn while a long text was still laid out; it may be theirs."""
+        self._behind: set[int] = set()
+        """Blocks of a stream that brought more than one drawing takes in."""
 
     # --- events
 
@@ -135,6 +143,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         if self.zoomed_task is not None:
             self.zoomed_task = None
             self.post_message(self.Zoomed(None))
+        self._long_texts.forget()
         self.cursor, self.unread, self.following = None, 0, True
         self.screen.clear_selection()
         self.reset()
@@ -145,13 +154,11 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         if isinstance(self._due, Timer):
             self._due.stop()
         self._due = False
-        begun = time.perf_counter()
-        agent = self._zoomed_agent
-        changed = self.fold.take_changes() if agent is None else agent.take_changes()
+        started = time.perf_counter()
+        changed = (self._zoomed_agent or self.fold).take_changes()
         known = len(self.heights)
         self.grow(len(self.items))
-        near = {index + 1 for index in changed} if len(changed) < 100 else set()
-        touched = [index for index in changed | near if index < known]
+        touched = [index for index in self.shown.with_next_shown(changed) if index < known]
         for index in touched:
             self.redraw(index)
         if not self.following:
@@ -164,7 +171,12 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         self._tick_while_needed()
         self.post_message(self.Changed())
         self._drawn_at = time.perf_counter()
-        self._cost = self._drawn_at - begun
+        self._cost = self._drawn_at - started
+        behind, self._behind = self._behind, set()
+        for index in behind:
+            self.shown.touch(index)
+        if behind:
+            self._schedule(FRAME_S)
 
     def _schedule(self, pause: float) -> None:
         """Draw soon: at once after a quiet time, else after a pause that grows with what drawing costs."""
@@ -188,7 +200,6 @@ class TranscriptView(SelectableView, inherit_bindings=False):
             (self._ticker.resume if moving else self._ticker.pause)()
 
     def _tick(self) -> None:
-        """Count the seconds of what runs or will be retried."""
         self.fold.tick()
         for agent in self.fold.sub_agents.all():
             agent.tick()
@@ -241,14 +252,14 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         self.reset(len(self.items))
         self.following = following
         self.settle()
-        if cursor is None or following:
-            self.cursor = self._nearest(len(self.items) - 1, -1) if cursor is None else cursor
+        if following or cursor is None:
+            self.cursor = self._last_item if cursor is None else cursor
         else:
             self.put_cursor(cursor)
         self.refresh()
         self.post_message(self.Zoomed(self.zoomed_task))
 
-    def action_lane_alone(self) -> None:
+    def action_agent_alone(self) -> None:
         """Show only the agent of the task with the cursor."""
         task = self.current
         if not isinstance(task, TaskItem) or not self.zoom_into(task):
@@ -257,8 +268,35 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     # --- blocks
 
     def draw_block(self, index: int, width: int) -> list[Line]:
-        """Draw one item."""
-        return draw_item(self.items[index], self._above(index), width - 1, self.now())
+        """Draw one item. The beginning of a long text stands for it until a thread has laid it out."""
+        item, lay_out = self.items[index], self._long_texts.lay_out
+        lines = draw_item(item, self._above(index), width - 1, self.now(), lay_out)
+        if self._long_texts.waiting:
+            self._unfinished.add(index)
+        elif isinstance(item, TextItem):
+            item.streamed = None
+        if isinstance(item, TextItem) and item.stream is not None and item.stream.behind:
+            self._behind.add(index)
+        return lines
+
+    def copied_rows(self, index: int) -> list[Line]:
+        """Draw one item whole, however long it is."""
+        if index not in self._unfinished:
+            return self.rows_of(index)
+        return draw_item(self.items[index], self._above(index), self.window.width - 1, self.now())
+
+    def _run_layout(self, work: Coroutine[Any, Any, None]) -> None:
+        self.run_worker(work, group="layout", exit_on_error=False)
+
+    def _laid_out(self) -> None:
+        """Draw again what a long text stood in for."""
+        for agent in self.fold.sub_agents.all():
+            agent.draw_again()
+        unfinished, self._unfinished = self._unfinished, set()
+        for index in unfinished:
+            self.redraw(index)
+        self.settle()
+        self.refresh()
 
     @property
     def fill_width(self) -> int:
@@ -274,11 +312,8 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         return not (self.items[index].hidden or isinstance(self.items[index], PhaseItem))
 
     def _above(self, index: int) -> AnyItem | None:
-        while index > 0:
-            index -= 1
-            if not self.items[index].hidden:
-                return self.items[index]
-        return None
+        above = (self.items[at] for at in range(index - 1, -1, -1))
+        return next((item for item in above if not item.hidden), None)
 
     def now(self) -> float:
         """Return Unix time by the clock of the app."""
@@ -292,6 +327,10 @@ class TranscriptView(SelectableView, inherit_bindings=False):
             self.post_message(self.Changed())
 
     # --- the cursor
+
+    @property
+    def _last_item(self) -> int | None:
+        return self._nearest(len(self.items) - 1, -1)
 
     @property
     def current(self) -> AnyItem | None:
@@ -315,22 +354,33 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         self.focus(scroll_visible=False)
         return True
 
+    def show_text(self, place: TextPlace) -> bool:
+        """Put the cursor on what is at a place, expand it and scroll to it; return False without it."""
+        self.zoom_out()
+        index = self.fold.find_text(place)
+        if index is None:
+            return bool(place.call) and self.focus_call(place.call)
+        self.flush()
+        self.fold.items[index].folded = False
+        self.redraw(index)
+        self.put_cursor(index)
+        return True
+
     def on_focus(self) -> None:
         """Put the cursor on the last item unless it is on one."""
         if self.current is None and self.items:
-            self.cursor = self._nearest(len(self.items) - 1, -1)
+            self.cursor = self._last_item
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor on the item; open, unfold or fold it where the row says so."""
         found = self.block_at(event.y)
         if found is None or event.chain > 1 or self.text_selection is not None:
             return
-        index, row = found
-        self.cursor = index
-        lines = self.rows_of(index)
-        if row < len(lines) and lines[row].target == "open":
+        self.cursor, row = found
+        target = next((line.target for line in self.rows_of(self.cursor)[row:]), "")
+        if target == "open":
             self.action_item_open()
-        elif row < len(lines) and lines[row].target == "fold":
+        elif target == "fold":
             self.action_item_fold()
 
     def action_item_previous(self) -> None:
@@ -341,6 +391,25 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         """Go to the item below."""
         self.walk(1)
 
+    def action_turn_previous(self) -> None:
+        """Go to the message of yours above."""
+        self._walk_turns(-1)
+
+    def action_turn_next(self) -> None:
+        """Go to the message of yours below, or to the end after the last one."""
+        self._walk_turns(1)
+
+    def _walk_turns(self, step: int) -> None:
+        """Go to another message of yours. Without a cursor, the first step back goes to the last one."""
+        at = len(self.items) if self.cursor is None else self.cursor
+        index = at + step
+        while 0 <= index < len(self.items):
+            if isinstance(self.items[index], UserItem) and self.can_hold_cursor(index):
+                self.put_cursor(index)
+                return
+            index += step
+        (self.action_transcript_end if step > 0 else self.action_transcript_home)()
+
     def action_transcript_home(self) -> None:
         """Go to the first item."""
         self.put_cursor(self._nearest(0, 1))
@@ -348,16 +417,11 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def action_transcript_end(self) -> None:
         """Go to the last item and follow new ones."""
-        self.cursor = self._nearest(len(self.items) - 1, -1)
+        self.cursor = self._last_item
         self.action_scroll_end()
 
-    def action_transcript_page_up(self) -> None:
-        """Page up."""
-        self.action_page_up()
-
-    def action_transcript_page_down(self) -> None:
-        """Page down."""
-        self.action_page_down()
+    action_transcript_page_up = SelectableView.action_page_up
+    action_transcript_page_down = SelectableView.action_page_down
 
     def action_item_fold(self) -> None:
         """Unfold or fold the item with the cursor."""
@@ -366,7 +430,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
                 toggle(self.fold, self.cursor)
             else:
                 item.folded = not item.folded
-            if item.folded or not self.following:
+            if item.folded:
                 self.following = False
             self.shown.touch(self.cursor)
             self.flush()
@@ -374,17 +438,13 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def action_item_open(self) -> None:
         """Open the full result if only its beginning is here, else unfold or fold the item."""
-        item = self.current
-        if isinstance(item, CallItem) and (item.cut or self._has_hidden_rows):
+        item, cursor = self.current, self.cursor
+        lines = self.rows_of(cursor) if isinstance(item, CallItem) and cursor is not None else []
+        if isinstance(item, CallItem) and (item.cut or (lines and lines[-1].target == "open")):
             title = f"{identifier(item.server)} › {item.tool}"
             self.post_message(OpenResult(item.call, title, len(item.parts)))
         else:
             self.action_item_fold()
-
-    @property
-    def _has_hidden_rows(self) -> bool:
-        lines = self.rows_of(self.cursor) if self.cursor is not None else []
-        return bool(lines) and lines[-1].target == "open"
 
     def action_edit_message(self) -> None:
         """Edit and resend the message with the cursor, or the last one before it."""
@@ -412,7 +472,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
             case None:
                 self.notify("Nothing to copy yet.", markup=False)
             case _ if self.cursor is not None:
-                self._copy(copied_text(self.rows_of(self.cursor)).strip("\n"), "the notice")
+                self._copy(copied_text(self.copied_rows(self.cursor)).strip("\n"), "the notice")
 
     def action_copy_answer(self) -> None:
         """Copy the last answer as Markdown."""
@@ -453,19 +513,17 @@ class TranscriptView(SelectableView, inherit_bindings=False):
             self.notify(f"No {what.removeprefix('the ').removeprefix('a ')} to copy.", markup=False)
 
 
+@dataclass
 class EditAndResend(Message):
     """The user wants to edit and resend a message."""
 
-    def __init__(self, item: UserItem) -> None:
-        super().__init__()
-        self.item = item
+    item: UserItem
 
 
+@dataclass
 class OpenResult(Message):
     """Open the full result of a call with this many parts."""
 
-    def __init__(self, call: str, title: str = "", parts: int = 1) -> None:
-        super().__init__()
-        self.call = call
-        self.title = title
-        self.parts = parts
+    call: str
+    title: str = ""
+    parts: int = 1

@@ -17,6 +17,7 @@ import msgspec
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Offset, Region, Size
 from textual.reactive import var
 from textual.scroll_view import ScrollView
@@ -36,6 +37,17 @@ _KEEP = 400
 """Drawn blocks kept in memory; those farthest from the window go first."""
 _MAX_COPIED = 2_000
 """Most blocks that one copy holds; drawing more would block the screen."""
+
+
+SCROLL_KEYS: list[BindingType] = [
+    Binding("up,k", "scroll_up", "up", show=False),
+    Binding("down,j", "scroll_down", "down", show=False),
+    Binding("pageup,b", "page_up", "page up", show=False),
+    Binding("pagedown,space", "page_down", "page down", show=False),
+    Binding("home,g", "scroll_home", "start", show=False),
+    Binding("end,G", "scroll_end", "end", show=False),
+]
+"""The keys of a view of text."""
 
 
 class Heights:
@@ -206,7 +218,7 @@ class BlockView(CalmScrolling, ScrollView, Generic[Row]):
             return
         self._settled = True
         if self.following or (self.FOLLOWS and self.heights.total <= window.height):
-            self._measure_up(len(self.heights) - 1, 2 * window.height)
+            self._measure_from(len(self.heights) - 1, -1, 2 * window.height)
             self._resize()
             self._place(self.max_scroll_y)
             self.following = self.FOLLOWS
@@ -214,8 +226,8 @@ class BlockView(CalmScrolling, ScrollView, Generic[Row]):
             index, row = self.heights.find(round(self.scroll_y))
             if index < len(self.heights):
                 row = min(row, max(0, self._measure(index) - 1))
-            self._measure_down(index, row + 2 * window.height)
-            self._measure_up(index - 1, window.height)
+            self._measure_from(index, 1, row + 2 * window.height)
+            self._measure_from(index - 1, -1, window.height)
             self._resize()
             self._place(self.heights.start(index) + row)
             self.following = self._at_end()
@@ -239,7 +251,6 @@ class BlockView(CalmScrolling, ScrollView, Generic[Row]):
             self._place(self.heights.start(index) + row)
 
     def _measure(self, index: int) -> int:
-        """Draw a block unless it is up to date; return its height."""
         if not self._measured[index] or index not in self._drawn:
             rows = self.draw_block(index, self._wrapped_at)
             old = self._drawn.pop(index, None)
@@ -254,15 +265,11 @@ class BlockView(CalmScrolling, ScrollView, Generic[Row]):
             self.heights.set(index, len(rows))
         return self.heights[index]
 
-    def _measure_down(self, index: int, rows: int) -> None:
-        while index < len(self.heights) and rows > 0:
+    def _measure_from(self, index: int, step: int, rows: int) -> None:
+        """Draw blocks from `index` on, upwards if `step` is -1, until they fill `rows`."""
+        while 0 <= index < len(self.heights) and rows > 0:
             rows -= self._measure(index)
-            index += 1
-
-    def _measure_up(self, index: int, rows: int) -> None:
-        while index >= 0 and rows > 0:
-            rows -= self._measure(index)
-            index -= 1
+            index += step
 
     def _resize(self) -> None:
         """Update the scroll bar. Not through the reactive, which would lay out the whole screen again."""
@@ -303,8 +310,8 @@ class BlockView(CalmScrolling, ScrollView, Generic[Row]):
             return
         self.settle()
         height, room = self._measure(index), self.window.height
-        self._measure_up(index - 1, room)
-        self._measure_down(index + 1, room)
+        self._measure_from(index - 1, -1, room)
+        self._measure_from(index + 1, 1, room)
         self._resize()
         start = self.heights.start(index)
         top = round(self.scroll_y)
@@ -484,11 +491,15 @@ class SelectableView(BlockView[Line]):
         stop = min(last[0], len(self.heights) - 1, first[0] + _MAX_COPIED)
         lines: list[Line] = []
         for index in range(first[0], stop + 1):
-            for row, line in enumerate(self.rows_of(index)):
+            for row, line in enumerate(self.copied_rows(index)):
                 span = _selected(line, (index, row), first, last)
                 if span is not None:
                     lines.append(Line((Span(line.text[slice(*span)]),), glue=line.glue))
         return copied_text(lines), "\n"
+
+    def copied_rows(self, index: int) -> list[Line]:
+        """Return the rows of a block to copy from."""
+        return self.rows_of(index)
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Paint the selection."""
@@ -529,7 +540,6 @@ class SelectableView(BlockView[Line]):
         return self.get_component_rich_style(f"{self.ROLES}--{role}", partial=True)
 
     def _style(self, role: str) -> Style:
-        """Return the style of roles: the view's own with that of each role on top."""
         style = self._styles_of.get(role)
         if style is None:
             style = self.rich_style
@@ -564,7 +574,6 @@ def offset_of(index: int, row: int, character: int = 0) -> Offset:
 
 
 def _ends(selection: Selection) -> tuple[Place, Place]:
-    """Return the first and the last place of a selection."""
     first, last = (
         None if end is None else (end.y >> _ROW_BITS, end.y & ((1 << _ROW_BITS) - 1), end.x)
         for end in (selection.start, selection.end)

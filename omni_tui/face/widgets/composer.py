@@ -5,12 +5,14 @@ Nothing is lost: what could not be sent stays, and a large paste is kept behind 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 
 import msgspec
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -34,6 +36,8 @@ MAX_ROWS = 8
 MAX_HISTORY = 500
 MAX_MESSAGE = 240_000
 """Longest message in bytes; a frame of the protocol holds little more."""
+_LONG_PASTE = 20_000
+"""Characters of a paste beyond which they are looked through in a thread."""
 _HINT_GAP = 2
 """Cells between the hint and the state at the right."""
 _COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
@@ -182,7 +186,9 @@ class Composer(Vertical):
 
     def insert(self, text: str) -> None:
         """Insert text at the cursor, unchanged but for its line ends."""
-        text = self._pastes.shorten(text.replace("\r\n", "\n").replace("\r", "\n"))
+        self._type(self._pastes.shorten(text.replace("\r\n", "\n").replace("\r", "\n")))
+
+    def _type(self, text: str) -> None:
         prompt = self.prompt
         result = prompt.replace(text, *prompt.selection, maintain_selection_offset=False)
         prompt.move_cursor(result.end_location)
@@ -190,7 +196,21 @@ class Composer(Vertical):
     def paste(self, text: str) -> None:
         """Insert what was pasted, and show that it was not sent."""
         self.insert(text)
-        unseen = count_hidden(text.replace("\r", "\n"))
+        if len(text) > _LONG_PASTE:
+            self._pasted = (self.prompt.text, "pasted · enter sends")
+            self._hint()
+            self._look_through(text, self.prompt.text)
+        else:
+            self._say_pasted(text, count_hidden(text.replace("\r", "\n")))
+
+    @work(group="paste", exclusive=True, exit_on_error=False)
+    async def _look_through(self, text: str, draft: str) -> None:
+        """Count in a thread what does not show in a long paste."""
+        unseen = await asyncio.to_thread(count_hidden, text.replace("\r", "\n"))
+        if draft == self.prompt.text:
+            self._say_pasted(text, unseen)
+
+    def _say_pasted(self, text: str, unseen: int) -> None:
         if unseen:
             words = f"pasted · {unseen:,} characters in it do not show, and are sent too · enter sends"
         else:
@@ -200,31 +220,17 @@ class Composer(Vertical):
 
     def attach(self, server: str, uri: str, label: str) -> None:
         """Insert the mark of a resource at the cursor; it is read when the message is sent."""
-        prompt = self.prompt
-        result = prompt.replace(
-            self._mentions.mark(server, uri, label) + " ",
-            *prompt.selection,
-            maintain_selection_offset=False,
-        )
-        prompt.move_cursor(result.end_location)
+        self._type(self._mentions.mark(server, uri, label) + " ")
 
     def in_full(self, text: str) -> str:
         """Return a text with its pastes in full."""
         return self._pastes.in_full(text)
-
-    def remember(self, text: str) -> None:
-        """Add a message to the history: one sent now, or one of a replayed session."""
-        self.history.add(text)
 
     def recall(self, *, older: bool) -> None:
         """Show the message before or after, at last the draft."""
         text = self.history.older(self.draft) if older else self.history.newer()
         if text is not None:
             self.draft = text
-
-    def forget_history(self) -> None:
-        """Forget the history for another session; the draft stays."""
-        self.history = MessageHistory()
 
     # --- sending
 
@@ -327,10 +333,11 @@ class Composer(Vertical):
         action = self._picked
         if isinstance(action, ResourceSummary):
             row, column = self.prompt.cursor_location
-            begun = typed_mention(self.prompt.document.get_line(row)[:column]) or ""
+            typed = typed_mention(self.prompt.document.get_line(row)[:column]) or ""
+            start = column - len(typed) - 1
             mark = self._mentions.mark(action.server, action.uri, action.label) + " "
-            self.prompt.replace(mark, (row, column - len(begun) - 1), (row, column))
-            self.prompt.move_cursor((row, column - len(begun) - 1 + len(mark)))
+            self.prompt.replace(mark, (row, start), (row, column))
+            self.prompt.move_cursor((row, start + len(mark)))
         elif isinstance(action, Action):
             self.prompt.load_text(f"/{action.slash}" + (" " if action.argument else ""))
             self.prompt.move_cursor(self.prompt.document.end)
@@ -344,17 +351,16 @@ class Composer(Vertical):
         return self.query_one("#composer-commands", OptionList)
 
     def _fill_list(self, text: str) -> None:
-        """Show the commands that match, or the resources after an `@`."""
         if self._lean:
             return
         row, column = self.prompt.cursor_location
         self._listed_for = (text, (row, column))
         mentioned = typed_mention(self.prompt.document.get_line(row)[:column])
-        self._matches = (
-            self._resources(mentioned)
-            if mentioned is not None
-            else matching_actions(text, shell_of(self).overview.servers)
-        )
+        overview = shell_of(self).overview
+        if mentioned is not None:
+            self._matches = overview.prompts_resources.find(mentioned, (ResourceSummary,), LISTED)[0]
+        else:
+            self._matches = matching_actions(text, overview.servers)
         options = self._options
         if options.option_count:
             options.clear_options()
@@ -364,9 +370,6 @@ class Composer(Vertical):
         options.add_options(Option(line) for line in completion_rows(self._matches))
         options.highlighted = 0
         self.set_class(True, "-popup")
-
-    def _resources(self, typed: str) -> Sequence[PromptOrResource]:
-        return shell_of(self).overview.prompts_resources.find(typed, (ResourceSummary,), LISTED)[0]
 
     # --- what changes
 
@@ -407,9 +410,9 @@ class Composer(Vertical):
             self.prompt.styles.height = rows
 
     def _lost(self, text: str) -> str:
-        """Return which pastes are gone from the text: their marks were deleted or changed."""
         gone = ", ".join(map(str, self._pastes.lost(text)))
-        return f"paste {gone} is no longer in the message · ctrl+_ brings it back" if gone else ""
+        undo = shell_of(self).key("undo", spelled=True)
+        return f"paste {gone} is no longer in the message · {undo} brings it back" if gone else ""
 
     def _say(self, text: str) -> None:
         self._trouble, self._said_of = text, self.prompt.text
@@ -440,16 +443,17 @@ class Composer(Vertical):
         return width - Content(self._state[0]).cell_length - _HINT_GAP if width else 1_000
 
     def _hint(self) -> None:
-        hint = self._trouble
+        hint, key = self._trouble, partial(shell_of(self).key, spelled=True)
+        send, complete = key("send_message"), key("complete_command")
         if not hint and self._pasted[0] == self.prompt.text:
             hint = self._pasted[1]
         if not hint and self.popup_open:
             resource = isinstance(self._picked, ResourceSummary)
-            enter = "enter attach it" if resource else "tab complete · enter run"
+            enter = f"{send} attach it" if resource else f"{complete} complete · {send} run"
             hint = f"↑↓ pick · {enter} · esc close"
         if not hint:
-            enter = "enter queue it" if self.busy else "enter send"
-            hint = f"{enter} · ctrl+j new line · / commands"
+            enter = f"{send} queue it" if self.busy else f"{send} send"
+            hint = f"{enter} · {key('new_line')} new line · / commands"
             while len(hint) > self._room_for_hint() and " · " in hint:
                 hint = hint.rpartition(" · ")[0]  # a whole hint less is better than half of one
             if self._mentions.held and (count := len(self._mentions.within(self.prompt.text))):

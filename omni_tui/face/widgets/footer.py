@@ -7,11 +7,19 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from omni_tui.face.keys import show_key
+from omni_tui.face.key_names import show_key
 from omni_tui.face.widgets.lines_view import join_content
 
 OPTIONAL = 3
 """The weight from which on a hint is worth less than the counts of the panes."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """What is wrong in a pane that is out of sight: its sign, how often (0: not said), their colour."""
+
+    sign: str
+    count: int
+    colour: str
 
 
 class PaneTab(msgspec.Struct, frozen=True):
@@ -23,6 +31,7 @@ class PaneTab(msgspec.Struct, frozen=True):
     count: int
     current: bool
     waiting: bool
+    trouble: Trouble | None = None
 
 
 class KeyHint(msgspec.Struct, frozen=True):
@@ -78,8 +87,13 @@ class FooterBar(Widget):
 
     def _folded_tabs(self, *, brief: bool = False) -> Content:
         dot = Content.styled(" · ", "$text-3")
-        tabs = (msgspec.structs.replace(t, count=0) if brief and not t.waiting else t for t in self._tabs)
+        tabs = (_without_counts(tab) if brief and not tab.waiting else tab for tab in self._tabs)
         return dot.join(_tab(tab, counted=True) for tab in tabs)
+
+
+def _without_counts(tab: PaneTab) -> PaneTab:
+    trouble = msgspec.structs.replace(tab.trouble, count=0) if tab.trouble is not None else None
+    return msgspec.structs.replace(tab, count=0, trouble=trouble)
 
 
 def _tab(tab: PaneTab, *, counted: bool) -> Content:
@@ -91,6 +105,9 @@ def _tab(tab: PaneTab, *, counted: bool) -> Content:
     else:
         colour = "$text-2"
     text = Content.assemble((f"{show_key(tab.key)} ", f"bold {colour}"), (f"{tab.name}{count}", colour))
+    if counted and (trouble := tab.trouble) is not None:
+        said = f" {trouble.sign}{trouble.count}" if trouble.count else trouble.sign
+        text += Content.styled(said, f"bold {trouble.colour}")
     return _clickable(text, tab.action)
 
 

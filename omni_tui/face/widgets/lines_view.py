@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from textual.binding import Binding
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.visual import Visual
 
-from omni_tui.face.cells import breaks, fits, fitting
-from omni_tui.face.widgets.block_view import BlockView
+from omni_tui.face.cells import boundary, breaks, fits, fitting
+from omni_tui.face.widgets.block_view import SCROLL_KEYS, BlockView
 
 
 def fold(line: Content, width: int) -> list[Content]:
@@ -40,14 +39,18 @@ def wrap_rows(text: str, width: int) -> list[str]:
 def fit_content(line: Content, width: int) -> Content:
     """Return a line in at most `width` cells, with … at its end where something was left out.
 
-    `Content.truncate` cuts within graphemes.
+    It ends at a line break, if there is one. `Content.truncate` cuts within graphemes.
     """
     if width <= 0:
         return Content("")
+    if (at := line.plain.find("\n")) >= 0:
+        line = line[:at] + "…"
     if fits(line.plain, width):
         return line
-    kept = line[: fitting(line.plain, 0, width - 1)] if width > 1 else Content("")
-    return kept + "…" if kept.cell_length < width else Content("…")
+    end = fitting(line.plain, 0, width - 1) if width > 1 else 0
+    # The … looks like the character in its place.
+    cut = Content(line.plain[:end] + "…", list(line[: end + 1].spans))
+    return cut if cut.cell_length <= width else Content("…")
 
 
 def join_content(gap: str, parts: Iterable[Content]) -> Content:
@@ -61,29 +64,37 @@ def join_content(gap: str, parts: Iterable[Content]) -> Content:
     return line
 
 
+PIECE = 4_000
+"""Characters of one block at most."""
+_BLOCK_LINES = 40
+
+
+def pieces(line: Content) -> Iterator[Content]:
+    """Yield a long line in pieces of at most `PIECE` characters; nothing is cut within a grapheme."""
+    at, size = 0, len(line.plain)
+    while at < size:
+        end = size if size - at <= PIECE else boundary(line.plain, at + PIECE)
+        yield line[at:end]
+        at = end
+
+
 class LinesView(BlockView[Content], can_focus=True):
     """Shows many lines of any length, wrapped at spaces if `words`, else folded.
 
-    Heights are exact. `end_seen` is True once the last row was painted.
+    A block holds `_BLOCK_LINES` lines, or a piece of one that is longer than `PIECE`; what is not near the
+    window is not laid out. `end_seen` is True once the last row was painted.
     """
 
     FOLLOWS = False
     DEFAULT_CSS = """
     LinesView { width: 1fr; height: 1fr; text-wrap: nowrap; text-overflow: clip; }
     """
-    BINDINGS = [
-        Binding("up,k", "scroll_up", show=False),
-        Binding("down,j", "scroll_down", show=False),
-        Binding("pageup,b", "page_up", show=False),
-        Binding("pagedown,space", "page_down", show=False),
-        Binding("home,g", "scroll_home", show=False),
-        Binding("end,G", "scroll_end", show=False),
-    ]
+    BINDINGS = SCROLL_KEYS
 
     def __init__(self, *, words: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._words = words
-        self._lines: list[Content] = []
+        self._blocks: list[list[Content]] = []
         self.end_seen = False
 
     @property
@@ -93,23 +104,48 @@ class LinesView(BlockView[Content], can_focus=True):
 
     @property
     def count(self) -> int:
-        """The number of rows at the present width; 0 before there is one."""
+        """About the number of rows at the present width, exact near the window; 0 before there is one."""
         return self.heights.total if self._wrapped_at else 0
 
     def show(self, lines: Iterable[Content]) -> None:
         """Show other lines."""
-        self._lines = list(lines)
-        self.reset(len(self._lines))
+        self._blocks = []
+        self._add(lines)
+        self.reset(len(self._blocks))
         self.settle()
         self.refresh()
 
     def extend(self, lines: Iterable[Content]) -> None:
         """Add lines at the end."""
-        self._lines += lines
+        last = len(self._blocks) - 1
+        self._add(lines)
         self.end_seen = False
-        self.grow(len(self._lines))
+        if last >= 0:
+            self.redraw(last)
+        self.grow(len(self._blocks))
         self.settle()
         self.refresh()
+
+    def _add(self, lines: Iterable[Content]) -> None:
+        block = self._blocks[-1] if self._blocks else []
+        if not self._blocks:
+            self._blocks.append(block)
+        size = sum(len(line.plain) for line in block)
+        for line in lines:
+            long = len(line.plain)
+            if block and (size + long > PIECE or len(block) >= _BLOCK_LINES):
+                block, size = [], 0
+                self._blocks.append(block)
+            if long <= PIECE:
+                block.append(line)
+                size += long
+            else:
+                first, *others = pieces(line)
+                block.append(first)
+                self._blocks += [[piece] for piece in others]
+                block, size = self._blocks[-1], PIECE
+        if self._blocks == [[]]:
+            self._blocks = []
 
     def reset(self, count: int = 0) -> None:
         """Start over, at another width or with other lines: the end was not seen."""
@@ -117,12 +153,12 @@ class LinesView(BlockView[Content], can_focus=True):
         super().reset(count)
 
     def draw_block(self, index: int, width: int) -> list[Content]:
-        """Wrap one line."""
-        return _cut(self._lines[index], width, hard=not self._words)
+        """Wrap some lines, or a piece of one."""
+        return [row for line in self._blocks[index] for row in _cut(line, width, hard=not self._words)]
 
     def guess_rows(self, index: int, width: int) -> int:
-        """Return exactly how many rows a line takes."""
-        return len(self.draw_block(index, width)) if width else 1
+        """Guess the rows of some lines, exactly where none needs to be cut."""
+        return sum(max(1, -(-len(line.plain) // max(2, width))) for line in self._blocks[index])
 
     def draw_row(self, row: Content, width: int) -> Strip:
         """Return a row as Textual paints it."""

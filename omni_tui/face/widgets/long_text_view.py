@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
 from omni_tui.face.lines import Line, Span, Spans, wrap
-from omni_tui.face.widgets.block_view import SelectableView, overlay
+from omni_tui.face.widgets.block_view import SCROLL_KEYS, SelectableView, overlay
 
 Look = Literal["text", "json", "head", "dim", "fail", "wait"]
 NO_PART = -9
@@ -51,14 +50,7 @@ class LongTextView(SelectableView):
     FOLLOWS = False
     ROLES = "lines"
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in _ROLES.split()}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_up", "up", show=False),
-        Binding("down,j", "scroll_down", "down", show=False),
-        Binding("pageup,b", "page_up", "page up", show=False),
-        Binding("pagedown,space", "page_down", "page down", show=False),
-        Binding("home,g", "scroll_home", "start", show=False),
-        Binding("end,G", "scroll_end", "end", show=False),
-    ]
+    BINDINGS = SCROLL_KEYS
     DEFAULT_CSS = """
     LongTextView {
         height: 1fr;
@@ -229,7 +221,6 @@ class LongTextView(SelectableView):
 
 
 def _json_spans(line: str) -> Spans:
-    """Return one line of indented JSON as spans."""
     if len(line) > _MAX_COLOURED:
         return (Span(line),)
     spans: list[Span] = []

@@ -7,8 +7,12 @@ import time
 from textual.content import Content
 from textual.widget import Widget
 
-from omni_tui.face.money import short_money
+from omni_tui.face.formats import short_money, short_number
+from omni_tui.face.memory_words import MANY_BEHIND, memory_words
 from omni_tui.face.overview import Overview
+from omni_tui.face.widgets.lines_view import fit_content
+from omni_tui.protocol.memory import MemoryChanged
+from omni_tui.security.text import safe_line
 
 _BLOCKS = 8
 _STAYS = 7
@@ -60,7 +64,7 @@ class StatusBar(Widget):
                 break
             parts.remove(lightest)
         if room < 2:
-            left = left.truncate(max(0, width - right.cell_length - 2), ellipsis=True)
+            left = fit_content(left, width - right.cell_length - 2)
             room = max(1, width - left.cell_length - right.cell_length)
         return left + Content(" " * room) + right
 
@@ -68,11 +72,10 @@ class StatusBar(Widget):
 def left_part(overview: Overview, *, wide: bool) -> Content:
     """Return name, title of the session and when it was opened."""
     parts: list[tuple[str, str]] = [("◆ ", "$mine"), ("omni", "bold $mine")]
-    title = overview.title
-    if title:
-        parts.append((f"  {title}", "$text-2"))
+    if overview.title:
+        parts.append((f"  {safe_line(overview.title, joined=True)}", "$text-2"))
     if wide and overview.branched:
-        origin = f"from {overview.branched}" if overview.branched != title else "off"
+        origin = f"from {overview.branched}" if overview.branched != overview.title else "off"
         parts.append((f" · branched {origin}", "$text-3"))
     if wide and overview.opened:
         hour = time.strftime("%H:%M", time.localtime(overview.opened))
@@ -90,11 +93,11 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         (8, Content.styled(f" {overview.mode.upper()} ", _MODE_STYLE.get(overview.mode, "bold")))
     ]
     if overview.model:
-        parts.append((7, Content.styled(overview.model.rsplit("/", 1)[-1], "$text-1")))
+        parts.append((7, Content.styled(safe_line(overview.model.rsplit("/", 1)[-1]), "$text-1")))
     if overview.stand_in:
         parts.append((9, Content.styled(f"→ {overview.stand_in.rsplit('/', 1)[-1]}", "$waiting")))
     if overview.label:
-        parts.append((6, Content.styled(overview.label, "$waiting")))
+        parts.append((6, Content.styled(safe_line(overview.label, joined=True), "$waiting")))
     if overview.step and overview.mode == "auto":
         parts.append((3, Content.styled(f"step {overview.step}" if wide else overview.step, "$text-2")))
     if overview.plan.id and overview.plan.total:
@@ -102,12 +105,28 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
     parts += _spent(overview, wide=wide)
+    return parts + _attention(overview, wide=wide)
+
+
+def _attention(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
+    """Return what the person may have to act on."""
+    parts: list[tuple[int, Content]] = []
+    if elsewhere := overview.waiting_elsewhere():
+        parts.append((9, Content.styled(elsewhere, "$waiting")))
+    if overview.memory is not None:
+        parts.append(_memory(overview.memory, wide=wide))
     if overview.pending:
         count = len(overview.pending)
-        text = f" {count} to approve "
-        chip = Content.styled(text, "bold $on-colour on $waiting")
-        parts.append((10, chip))
+        parts.append((10, Content.styled(f" {count} to approve ", "bold $on-colour on $waiting")))
     return parts
+
+
+def _memory(memory: MemoryChanged, *, wide: bool) -> tuple[int, Content]:
+    """Return how far the session is mirrored to Redis; what is wrong stays when it gets narrow."""
+    text = memory_words(memory, wide=wide)
+    if memory.word in ("off", "connecting") or (memory.word == "on" and memory.behind < MANY_BEHIND):
+        return 4, Content.styled(text, "$text-3")
+    return 9, Content.styled(text, "$waiting")
 
 
 def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
@@ -139,21 +158,11 @@ def _near(used: float, limit: float, otherwise: str) -> str:
 
 
 def _plan_progress(overview: Overview, *, wide: bool) -> Content:
-    """Return the progress of a plan: running tasks, and done ones of all."""
     plan = overview.plan
     done = f"{plan.done}/{plan.total}"
     if not wide:
         return Content.styled(f"◐{plan.running} {done}", "$running")
     return Content.styled(f"◐ {plan.running} running · {done} tasks", "$running")
-
-
-def short_number(value: int) -> str:
-    """Return a count as a person reads it: 812, 12.4k, 3.1M."""
-    if value < 1000:
-        return str(value)
-    if value < 1_000_000:
-        return f"{value / 1000:.1f}k"
-    return f"{value / 1_000_000:.1f}M"
 
 
 def _context(share: float, *, wide: bool) -> Content:

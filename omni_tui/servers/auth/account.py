@@ -7,7 +7,7 @@ that calls to one server run side by side.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -19,7 +19,7 @@ from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth import enterprise, sign_in_records
 from omni_tui.servers.auth import oauth_clients as sdk
 from omni_tui.servers.auth.browser import PATH
-from omni_tui.servers.auth.fetcher import Fetcher, Resolver, describe_refusal, resolve_host
+from omni_tui.servers.auth.fetcher import Fetcher, describe_refusal
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.sign_in_records import SignInRecord, SignInStore
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy, same_issuer
@@ -40,7 +40,6 @@ class Account:
         store: SignInStore | None,
         clock: Callable[[], float],
         on_change: Callable[[], None],
-        lookup: Resolver = resolve_host,
     ) -> None:
         self.spec = spec
         self.oauth = spec.oauth or OAuthSpec()
@@ -50,7 +49,6 @@ class Account:
         self._store = store
         self._clock = clock
         self._on_change = on_change
-        self._lookup = lookup
         self._lock = asyncio.Lock()
         self._loaded = False
 
@@ -124,7 +122,7 @@ class Account:
         self,
         port: int,
         on_url: Callable[[str, sdk.BrowserSignIn], None],
-        on_callback: Callable[[], asyncio.Future[AuthorizationCodeResult]],
+        answered: Callable[[], Awaitable[AuthorizationCodeResult]],
     ) -> None:
         """Sign in with a browser. Raises `SignInError`; the former tokens stay valid until it succeeds."""
         former = self.record
@@ -147,7 +145,7 @@ class Account:
             on_url(url, provider)
 
         async def wait() -> AuthorizationCodeResult:
-            result = await on_callback()
+            result = await answered()
             metadata = provider.context.oauth_metadata
             named = str(metadata.issuer) if metadata else ""
             if result.iss and named and same_issuer(result.iss, named):
@@ -155,9 +153,7 @@ class Account:
             return result
 
         memory = sdk.RecordTokenStorage(record, self._clock, changed)
-        provider = sdk.browser_sign_in(
-            self.spec, record, memory, f"http://127.0.0.1:{port}{PATH}", show, wait
-        )
+        provider = sdk.browser_sign_in(self.spec, memory, f"http://127.0.0.1:{port}{PATH}", show, wait)
         async with self._fetching() as fetcher:
             await sdk.sign_in(provider, fetcher, self.need or Challenge())
         if provider.context.current_tokens is None or not record.access_token:
@@ -170,10 +166,8 @@ class Account:
         """Forget everything, here and in the store; return the former record. Raises `OSError`."""
         async with self._lock:
             await self._load()
-            former, self.record = (
-                self.record,
-                SignInRecord(chosen=sign_in_records.chosen_client(self.oauth)),
-            )
+            former = self.record
+            self.record = SignInRecord(chosen=sign_in_records.chosen_client(self.oauth))
             self.need = self.failure = None
             if self._store is not None:
                 await asyncio.to_thread(self._store.forget, self.spec.url)
@@ -194,9 +188,7 @@ class Account:
         """
         async with sign_in_records.exclusive_renewal(self._store, self.spec):
             former = self.record.access_token
-            stored = (
-                await sign_in_records.load_record(self._store, self.spec) if self._store else self.record
-            )
+            stored = await sign_in_records.load_record(self._store, self.spec)
             if stored.access_token and stored.access_token != former:
                 self.record = stored
                 if stored.fresh(self._clock()):
@@ -211,16 +203,14 @@ class Account:
             await sign_in_records.save_record(self._store, self.spec, record)
 
         memory = sdk.RecordTokenStorage(record, self._clock, changed)
-        provider = sdk.browser_sign_in(
-            self.spec, record, memory, f"http://127.0.0.1:{record.port or 1}{PATH}", _nobody, _never
-        )
+        provider = sdk.browser_sign_in(self.spec, memory, f"http://127.0.0.1:{record.port or 1}{PATH}")
         async with self._fetching() as fetcher:
             renewed = await sdk.renew(provider, fetcher)
         if not renewed:
-            status = fetcher.last.status_code if fetcher.last is not None else 0
-            if fetcher.last is not None and status not in _REFUSED and status < 600 and status != 200:
-                said = describe_refusal(fetcher.last)
-                raise SignInError(f"the sign-in could not be renewed: {said}", passing=True)
+            last = fetcher.last
+            if last is not None and last.status_code not in (*_REFUSED, 200) and last.status_code < 600:
+                why = describe_refusal(last)
+                raise SignInError(f"the sign-in could not be renewed: {why}", passing=True)
             record.drop_tokens()
             await sign_in_records.save_record(self._store, self.spec, record)
             return False
@@ -229,17 +219,13 @@ class Account:
 
     async def _sign_in_without_person(self, challenge: Challenge) -> None:
         record = self.record
-
-        async def changed() -> None:
-            return None
-
-        memory = sdk.RecordTokenStorage(record, self._clock, changed)
+        memory = sdk.RecordTokenStorage(record, self._clock)
         async with self._fetching() as fetcher:
             if self.oauth.grant == "cross_app":
                 await enterprise.sign_in(self.spec, memory, fetcher, challenge)
                 record.issuer = self.oauth.issuer
             else:
-                provider = sdk.machine_sign_in(self.spec, record, memory)
+                provider = sdk.machine_sign_in(self.spec, memory)
                 await sdk.sign_in(provider, fetcher, challenge)
                 sdk.store_metadata(provider, record)
         record.refresh_token = ""  # not needed: it can always sign in again
@@ -256,7 +242,7 @@ class Account:
         """Yield a fetcher; every failure inside becomes a `SignInError` without secrets in its text."""
         oauth = self.oauth
         boundary = UrlPolicy(self.spec.url, oauth.issuer, oauth.idp_issuer, oauth.idp_token_endpoint)
-        async with Fetcher(boundary, self._lookup) as fetcher:
+        async with Fetcher(boundary) as fetcher:
             try:
                 yield fetcher
             except OAuthRegistrationError as error:
@@ -289,11 +275,3 @@ def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
     }
     found = next((words for start, words in known.items() if text.startswith(start)), "")
     return found or "the authorisation server's answer is invalid"
-
-
-async def _nobody(url: str) -> None:
-    raise SignInError("the server asks for a sign-in")
-
-
-async def _never() -> AuthorizationCodeResult:
-    raise SignInError("the server asks for a sign-in")

@@ -73,19 +73,18 @@ def read_redirect(url: str, state: str) -> Redirect:
         raise RedirectMismatch("that is not an address") from None
     if any(len(values) > 1 for values in query.values()):
         raise RedirectMismatch("that address has a parameter twice")
-    said = {name: values[0] for name, values in query.items()}
-    if not said.get("code") and not said.get("error"):
+    fields = {name: values[0] for name, values in query.items()}
+    if not fields.get("code") and not fields.get("error"):
         raise RedirectMismatch("that address holds no answer; copy the browser's last address whole")
-    if not state or not hmac.compare_digest(said.get("state", "").encode(), state.encode()):
+    if not state or not hmac.compare_digest(fields.get("state", "").encode(), state.encode()):
         raise RedirectMismatch("that answer belongs to another sign-in")
-    return Redirect(said.get("code", ""), said["state"], said.get("iss"), said.get("error", ""))
+    return Redirect(fields.get("code", ""), fields["state"], fields.get("iss"), fields.get("error", ""))
 
 
 class CallbackServer:
-    """Listens on 127.0.0.1 until it is closed, or has taken one redirect.
+    """Listens on 127.0.0.1 until it is closed, or `take` has accepted one redirect.
 
-    `take` gets the path and query of a request to `PATH`. If it raises `RedirectMismatch`, the request
-    is refused and the server keeps listening.
+    `take` gets the path and query of a request to `PATH`; it may raise `RedirectMismatch`.
     """
 
     def __init__(self, take: Callable[[str], None]) -> None:

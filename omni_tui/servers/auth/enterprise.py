@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import partial
 from urllib.parse import quote
 
 import httpx2
@@ -25,7 +26,7 @@ from mcp.client.auth.utils import (
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth.fetcher import Fetcher, describe_refusal
 from omni_tui.servers.auth.oauth_clients import Challenge, RecordTokenStorage, run_flow
-from omni_tui.servers.auth.oauth_responses import normalised
+from omni_tui.servers.auth.oauth_responses import json_object, normalised
 from omni_tui.servers.auth.urls import SignInError
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -40,33 +41,22 @@ async def sign_in(
 ) -> None:
     """Do both exchanges; store the tokens in `memory`. Raises `SignInError`, and what the SDK raises."""
     oauth = spec.oauth or OAuthSpec()
-    scopes = " ".join(
-        dict.fromkeys([*oauth.scopes, *(challenge.scope.split() if challenge.step_up else ())])
-    )
-
-    async def vouch(audience: str, resource: str) -> str:
-        return await _assertion(oauth, fetcher, audience, resource, scopes)
-
+    more = challenge.scope.split() if challenge.step_up else ()
+    scopes = " ".join(dict.fromkeys([*oauth.scopes, *more]))
     provider = IdentityAssertionOAuthProvider(
         spec.url,
         memory,
         oauth.client_id,
         oauth.client_secret,
         oauth.issuer,
-        vouch,
+        partial(_assertion, oauth, fetcher, scopes),
         scope=scopes or None,
         token_endpoint_auth_method="client_secret_basic",
     )
-    await run_flow(
-        provider,
-        spec.url,
-        fetcher,
-        lambda request: challenge.answer(request, oauth.scopes),
-        lambda: oauth.issuer,
-    )
+    await run_flow(provider, spec.url, fetcher, challenge.refusal(oauth.scopes), lambda: oauth.issuer)
 
 
-async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource: str, scopes: str) -> str:
+async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, scopes: str, audience: str, resource: str) -> str:
     """Return the identity provider's assertion for one authorisation server and one MCP server."""
     form = {
         "grant_type": _EXCHANGE,
@@ -100,26 +90,23 @@ async def _endpoint(issuer: str, fetcher: Fetcher) -> str:
     for url in build_oauth_authorization_server_metadata_discovery_urls(issuer, issuer):
         asked = create_oauth_metadata_request(url)
         answer = normalised(asked, await fetcher.send(asked), issuer)
-        going_on, metadata = await handle_auth_metadata_response(answer)
+        try_next, metadata = await handle_auth_metadata_response(answer)
         if metadata is not None:
             validate_metadata_issuer(metadata, issuer)
             return str(metadata.token_endpoint)
-        if not going_on:
+        if not try_next:
             break
     raise SignInError("the identity provider publishes no metadata", "Set idp_token_endpoint.")
 
 
 def _read(answer: httpx2.Response) -> str:
     """Return the assertion of an answer (RFC 8693, section 2.2.1). Raises `SignInError`."""
-    try:
-        said = answer.json()
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+    body = json_object(answer.content)
+    if body is None:
         raise SignInError("the identity provider's answer is invalid")
-    if said.get("issued_token_type") != f"{_TYPES}id-jag":
+    if body.get("issued_token_type") != f"{_TYPES}id-jag":
         raise SignInError("the identity provider issued a token of another kind than was asked for", _TODO)
-    token = said.get("access_token")
+    token = body.get("access_token")
     if not isinstance(token, str) or len(token) > _LONGEST or not _JWT.fullmatch(token):
         raise SignInError("the identity provider issued an invalid assertion")
     return token

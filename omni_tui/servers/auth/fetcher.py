@@ -14,18 +14,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 import httpx2
 
+from omni_tui.servers.auth.oauth_responses import json_object
 from omni_tui.servers.auth.urls import SignInError, UrlOrigin, UrlPolicy
-from omni_tui.servers.connection_pools import (
-    PoolError,
-    PoolLease,
-    lease,
-    shown_proxy,
-)
-from omni_tui.servers.transports.http_failures import tls_failure
+from omni_tui.servers.connection_pools import PoolError, PoolLease, lease, shown_proxy
+from omni_tui.servers.transports.http_failures import status_text, tls_failure
 
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
@@ -171,20 +166,9 @@ def _redirected(request: httpx2.Request, response: httpx2.Response) -> httpx2.Re
     return httpx2.Request("GET", target, headers={"Accept": "application/json"})
 
 
-def describe_refusal(response: httpx2.Response | None) -> str:
+def describe_refusal(response: httpx2.Response) -> str:
     """Return an authorisation server's status and standard error code, without its words."""
-    if response is None:
-        return ""
-    code = ""
-    try:
-        body = response.json()
-        code = str(body.get("error", "")) if isinstance(body, dict) else ""
-    except (ValueError, RecursionError):
-        pass
-    plain = code.isascii() and code.replace("_", "").isalnum() and len(code) <= 40
-    if plain:
+    code = str((json_object(response.content) or {}).get("error", ""))
+    if code.isascii() and code.replace("_", "").isalnum() and len(code) <= 40:
         return f"{code} ({response.status_code})"
-    try:
-        return f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
-    except ValueError:
-        return str(response.status_code)
+    return status_text(response.status_code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -68,10 +69,8 @@ class Challenge:
     @classmethod
     def of(cls, response: httpx2.Response) -> Challenge | None:
         """Read a refusal (RFC 6750, section 3); None for a 403 that a sign-in cannot solve."""
-        if (
-            response.status_code not in (401, 403)
-            or len(response.headers.get("www-authenticate", "")) > 8192
-        ):
+        challenge = response.headers.get("www-authenticate", "")
+        if response.status_code not in (401, 403) or len(challenge) > 8192:
             return None
         step_up = response.status_code == 403
         if step_up and extract_field_from_www_auth(response, "error") != "insufficient_scope":
@@ -79,17 +78,16 @@ class Challenge:
         metadata = extract_resource_metadata_from_www_auth(response) or ""
         return cls(metadata[:_LONGEST], _scopes(extract_scope_from_www_auth(response) or ""), step_up)
 
-    def answer(self, request: httpx2.Request, wanted: tuple[str, ...]) -> httpx2.Response:
+    def refusal(self, wanted: tuple[str, ...]) -> httpx2.Response:
         """Return the refusal in the SDK's form. `wanted` are the scopes of the config."""
         scope = self.scope
         if wanted:
             scope = union_scopes(" ".join(wanted), scope if self.step_up else None) or ""
-        said = {"error": "insufficient_scope"} if self.step_up else {}
-        said |= {"resource_metadata": self.metadata} if self.metadata else {}
-        said |= {"scope": scope} if scope else {}
-        fields = ", ".join(f'{name}="{value}"' for name, value in said.items())
+        error = "insufficient_scope" if self.step_up else ""
+        parts = {"error": error, "resource_metadata": self.metadata, "scope": scope}
+        fields = ", ".join(f'{name}="{value}"' for name, value in parts.items() if value)
         headers = {"WWW-Authenticate": f"Bearer {fields}".strip()}
-        return httpx2.Response(403 if self.step_up else 401, headers=headers, request=request)
+        return httpx2.Response(403 if self.step_up else 401, headers=headers)
 
 
 def _scopes(text: str) -> str:
@@ -100,15 +98,18 @@ class RecordTokenStorage:
     """The SDK's `TokenStorage` over a record; `changed` is awaited after each change."""
 
     def __init__(
-        self, record: SignInRecord, clock: Callable[[], float], changed: Callable[[], Awaitable[None]]
+        self,
+        record: SignInRecord,
+        clock: Callable[[], float],
+        changed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._record = record
+        self.record = record
         self._clock = clock
         self._changed = changed
 
     async def get_tokens(self) -> OAuthToken | None:
         """Return the tokens, without their lifetime."""
-        record = self._record
+        record = self.record
         if not record.access_token and not record.refresh_token:
             return None
         return OAuthToken(
@@ -121,23 +122,25 @@ class RecordTokenStorage:
         """Store new tokens and when they expire."""
         if any(not _SCOPE.fullmatch(each) for each in (tokens.access_token, tokens.refresh_token or "-")):
             raise SignInError("the authorisation server issued a token that no header can carry")
-        self._record.take(
+        self.record.take(
             tokens.access_token,
             tokens.refresh_token or "",
             _scopes(tokens.scope or ""),
             tokens.expires_in,
             self._clock(),
         )
-        await self._changed()
+        if self._changed is not None:
+            await self._changed()
 
     async def get_client_info(self) -> OAuthClientInformationFull | None:
         """Return the registration."""
-        return _parsed(OAuthClientInformationFull, self._record.client_json)
+        return _parsed(OAuthClientInformationFull, self.record.client_json)
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
         """Store a registration."""
-        self._record.client_json = client_info.model_dump_json(exclude_none=True)
-        await self._changed()
+        self.record.client_json = client_info.model_dump_json(exclude_none=True)
+        if self._changed is not None:
+            await self._changed()
 
 
 _Model = TypeVar("_Model", OAuthClientInformationFull, OAuthMetadata, ProtectedResourceMetadata)
@@ -188,14 +191,13 @@ def _select(advertised: list[str], issuer: str, *, bound: bool) -> str:
 
 def browser_sign_in(
     spec: ServerSpec,
-    record: SignInRecord,
     memory: RecordTokenStorage,
     redirect_uri: str,
-    on_url: Callable[[str], Awaitable[None]],
-    on_callback: Callable[[], Awaitable[AuthorizationCodeResult]] | None,
+    on_url: Callable[[str], Awaitable[None]] | None = None,
+    on_callback: Callable[[], Awaitable[AuthorizationCodeResult]] | None = None,
 ) -> BrowserSignIn:
-    """Return the client for signing in with a browser, and for renewing that sign-in."""
-    oauth = spec.oauth or OAuthSpec()
+    """Return the client for signing in with a browser; without callbacks, for renewing and revoking."""
+    oauth, record = spec.oauth or OAuthSpec(), memory.record
     metadata = OAuthClientMetadata(
         client_name="Omni TUI",
         redirect_uris=[AnyUrl(redirect_uri)],
@@ -212,18 +214,21 @@ def browser_sign_in(
     provider.issuer = oauth.issuer or (record.issuer if oauth.client_id else "")
     provider.bound = bool(provider.issuer)
     if oauth.client_id:
-        known = _chosen_client(oauth, redirect_uri)
-        known.issuer = provider.issuer or None
-        record.client_json = known.model_dump_json(exclude_none=True)
+        client = OAuthClientInformationFull(
+            client_id=oauth.client_id,
+            client_secret=oauth.client_secret or None,
+            redirect_uris=[AnyUrl(redirect_uri)],
+            token_endpoint_auth_method="client_secret_basic" if oauth.client_secret else "none",
+            issuer=provider.issuer or None,
+        )
+        record.client_json = client.model_dump_json(exclude_none=True)
     _restore(provider, record)
     return provider
 
 
-def machine_sign_in(
-    spec: ServerSpec, record: SignInRecord, memory: RecordTokenStorage
-) -> OAuthClientProvider:
+def machine_sign_in(spec: ServerSpec, memory: RecordTokenStorage) -> OAuthClientProvider:
     """Return the client for signing in without a person. Raises `SignInError` for an invalid key."""
-    oauth = spec.oauth or OAuthSpec()
+    oauth, record = spec.oauth or OAuthSpec(), memory.record
     issuer = oauth.issuer or record.issuer or None
     scope = " ".join(oauth.scopes) or None
     with warnings.catch_warnings():
@@ -248,17 +253,7 @@ def machine_sign_in(
     return provider
 
 
-def _chosen_client(oauth: OAuthSpec, redirect_uri: str) -> OAuthClientInformationFull:
-    return OAuthClientInformationFull(
-        client_id=oauth.client_id,
-        client_secret=oauth.client_secret or None,
-        redirect_uris=[AnyUrl(redirect_uri)],
-        token_endpoint_auth_method="client_secret_basic" if oauth.client_secret else "none",
-    )
-
-
 def _algorithm(pem: str) -> str:
-    """Return the JWS algorithm that fits a private key."""
     curves = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
     try:
         key = load_pem_private_key(pem.encode(), None)
@@ -306,23 +301,18 @@ async def sign_in(provider: OAuthClientProvider, fetcher: Fetcher, challenge: Ch
     """Get tokens after a refusal. Raises `SignInError`, and what the SDK raises."""
     context = provider.context
     wanted = tuple((context.client_metadata.scope or "").split())
-    await run_flow(
-        provider,
-        context.server_url,
-        fetcher,
-        lambda request: challenge.answer(request, wanted),
-        lambda: context.auth_server_url or "",
-    )
+    refusal = challenge.refusal(wanted)
+    await run_flow(provider, context.server_url, fetcher, refusal, lambda: context.auth_server_url or "")
 
 
 async def run_flow(
     provider: httpx2.Auth,
     server: str,
     fetcher: Fetcher,
-    answer: Callable[[httpx2.Request], httpx2.Response] | None,
+    refusal: httpx2.Response | None,
     issuer: Callable[[], str],
 ) -> None:
-    """Run the SDK's flow. `answer` replaces the server's answer to the request itself, once; then it ends.
+    """Run the SDK's flow. `refusal` stands for the server's answer to the request, once; then it ends.
 
     `issuer` returns the authorisation server whose metadata is requested.
     """
@@ -333,9 +323,10 @@ async def run_flow(
         outgoing = await flow.__anext__()
         while True:
             if outgoing is request:
-                if answer is None:
+                if refusal is None:
                     return
-                response, answer = answer(request), None
+                response, refusal = refusal, None
+                response.request = request
             else:
                 response = await fetcher.send(outgoing)
                 if (again := without_scope(outgoing, response)) is not None:
@@ -356,35 +347,27 @@ async def revoke_tokens(spec: ServerSpec, record: SignInRecord) -> bool:
     oauth = spec.oauth or OAuthSpec()
     if oauth.grant == "cross_app" or oauth.private_key:
         return False
-
-    async def kept() -> None:
-        return None
-
-    async def nobody(_url: str) -> None:
-        return None
-
-    memory = RecordTokenStorage(record, lambda: 0.0, kept)
-    provider = browser_sign_in(spec, record, memory, "http://127.0.0.1:1/callback", nobody, None)
+    memory = RecordTokenStorage(record, time.time)
+    provider = browser_sign_in(spec, memory, "http://127.0.0.1:1/callback")
     context = provider.context
     context.client_info = await memory.get_client_info()
     endpoint = context.oauth_metadata.revocation_endpoint if context.oauth_metadata else None
     if endpoint is None or context.client_info is None:
         return False
     held = {"refresh_token": record.refresh_token, "access_token": record.access_token}
-    told = False
+    revoked = False
     async with Fetcher(UrlPolicy(spec.url, oauth.issuer)) as fetcher:
         for kind, token in held.items():
             if not token:
                 continue
             form = {"token": token, "token_type_hint": kind, "client_id": context.client_info.client_id}
             data, headers = context.prepare_token_auth(form, {})
+            request = httpx2.Request("POST", str(endpoint), data=data, headers=headers)
             try:
-                answer = await fetcher.send(
-                    httpx2.Request("POST", str(endpoint), data=data, headers=headers)
-                )
+                answer = await fetcher.send(request)
             except SignInError:
                 return False
             if answer.status_code != 200:
                 return False
-            told = True
-    return told
+            revoked = True
+    return revoked

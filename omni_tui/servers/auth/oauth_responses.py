@@ -39,7 +39,7 @@ def without_scope(request: httpx2.Request, response: httpx2.Response) -> httpx2.
     """
     if request.method != "POST" or not 400 <= response.status_code < 500:
         return None
-    asked = _object(request.content)
+    asked = json_object(request.content)
     if asked is None or "redirect_uris" not in asked or not asked.get("scope"):
         return None
     if b"scope" not in response.content[:_LONGEST_WORDS].lower():
@@ -50,33 +50,31 @@ def without_scope(request: httpx2.Request, response: httpx2.Response) -> httpx2.
 
 def _metadata(response: httpx2.Response, issuer: str) -> httpx2.Response:
     """Drop empty members, and write the issuer as it was requested."""
-    said = _object(response.content)
-    if said is None:
+    body = json_object(response.content)
+    if body is None:
         return response
-    told = {name: value for name, value in said.items() if value is not None and value != ""}
-    named = told.get("issuer")
+    kept = _without_empty(body)
+    named = kept.get("issuer")
     if isinstance(named, str) and issuer and same_issuer(named, issuer):
-        told["issuer"] = issuer
-    return response if told == said else _instead(response, 200, told)
+        kept["issuer"] = issuer
+    return response if kept == body else _instead(response, 200, kept)
 
 
 def _token(response: httpx2.Response) -> httpx2.Response:
     """Accept a token answer as a form (GitHub without `Accept`), with fractions, or an error with 200."""
-    said = _object(response.content)
-    if said is None:
-        said = _form(response.content)
-    if said is None:
+    body = json_object(response.content) or _form(response.content)
+    if not body:
         return response
-    if not said.get("access_token") and isinstance(said.get("error"), str):
-        return _instead(response, 400, said)
-    told = {name: value for name, value in said.items() if value is not None and value != ""}
-    if "expires_in" in told:
-        lifetime = _seconds(told.pop("expires_in"))
+    if not body.get("access_token") and isinstance(body.get("error"), str):
+        return _instead(response, 400, body)
+    kept = _without_empty(body)
+    if "expires_in" in kept:
+        lifetime = _seconds(kept.pop("expires_in"))
         if lifetime is not None:
-            told["expires_in"] = lifetime
-    if isinstance(told.get("scope"), list):
-        told["scope"] = " ".join(str(each) for each in told["scope"])
-    return _instead(response, 200, told)
+            kept["expires_in"] = lifetime
+    if isinstance(kept.get("scope"), list):
+        kept["scope"] = " ".join(str(each) for each in kept["scope"])
+    return _instead(response, 200, kept)
 
 
 def _seconds(value: object) -> int | None:
@@ -99,14 +97,19 @@ def _form(content: bytes) -> dict[str, Any] | None:
     return fields if {"access_token", "error"} & fields.keys() else None
 
 
-def _object(content: bytes) -> dict[str, Any] | None:
+def json_object(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in a body, None if there is none."""
     try:
-        said = json.loads(content)
+        body = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return body if isinstance(body, dict) else None
 
 
-def _instead(response: httpx2.Response, status: int, said: dict[str, Any]) -> httpx2.Response:
+def _without_empty(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None and value != ""}
+
+
+def _instead(response: httpx2.Response, status: int, body: dict[str, Any]) -> httpx2.Response:
     headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
-    return httpx2.Response(status, headers=headers, json=said, request=response.request)
+    return httpx2.Response(status, headers=headers, json=body, request=response.request)

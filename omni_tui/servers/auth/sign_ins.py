@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,8 +46,6 @@ class SignInRefused(Exception):
 
 @dataclass(eq=False)
 class _SignInAttempt:
-    """A sign-in under way."""
-
     callback: CallbackServer
     answer: asyncio.Future[Redirect]
     task: asyncio.Task[None] | None = None
@@ -58,12 +57,10 @@ class _SignInAttempt:
 
 @dataclass(eq=False)
 class _ServerSignIn:
-    """The state of one server's sign-in."""
-
     account: Account
     attempt: _SignInAttempt | None = None
     reason: str = ""
-    told: SignInChanged | None = None
+    reported: SignInChanged | None = None
 
 
 class SignIns:
@@ -77,17 +74,14 @@ class SignIns:
         store: SignInStore | None,
         listener: ServerListener,
         on_signed_in: Callable[[str], None],
-        *,
-        loading: asyncio.Lock | None = None,
-        clock: Callable[[], float] = time.time,
-        deadline: float = DEADLINE,
+        loading: asyncio.Lock,
     ) -> None:
         self._store = store
         self._listener = listener
         self._on_signed_in = on_signed_in
-        self._loading = loading or asyncio.Lock()
-        self._clock = clock
-        self._deadline = deadline
+        self._loading = loading
+        self._clock = time.time
+        self._deadline = DEADLINE
         self._servers: dict[str, _ServerSignIn] = {}
 
     async def bearer_auth(self, spec: ServerSpec) -> BearerAuth | None:
@@ -117,7 +111,7 @@ class SignIns:
         attempt.task = asyncio.create_task(
             self._run(spec.name, server, attempt), name=f"sign-in to {spec.name}"
         )
-        self._tell(spec.name)
+        self._report(spec.name)
 
     def finish(self, name: str, url: str) -> None:
         """Take the address at which the browser ended. Raises `SignInRefused`."""
@@ -134,11 +128,16 @@ class SignIns:
             raise SignInRefused(f"no sign-in to {name} is under way")
         await self._end(server)
         server.reason = "cancelled"
-        self._tell(name)
+        self._report(name)
 
-    async def open_page(self, name: str) -> None:
-        """Open the sign-in page in a browser on this machine. Raises `SignInRefused`."""
+    async def open_page(self, name: str, shown: str) -> None:
+        """Open the sign-in page in a browser on this machine, if its address is the one that was shown.
+
+        Raises `SignInRefused`.
+        """
         url = self._waiting(name).url
+        if url != shown:
+            raise SignInRefused(f"the address to sign in to {name} is another one now; look at it again")
         if problem := await asyncio.to_thread(browser.open_page, url):
             raise SignInRefused(problem)
 
@@ -151,21 +150,17 @@ class SignIns:
         try:
             former = await server.account.forget()
         except OSError as error:
-            raise SignInRefused(
-                f"it could not be removed from the disk: {error.strerror or error}"
-            ) from None
+            why = error.strerror or error
+            raise SignInRefused(f"it could not be removed from the disk: {why}") from None
         server.reason = ""
-        self._tell(spec.name)
+        self._report(spec.name)
         if not former.access_token and not former.refresh_token:
             return f"{spec.name} was not signed in"
         from omni_tui.servers.auth.oauth_clients import revoke_tokens
 
-        told = await revoke_tokens(spec, former)
-        end = (
-            "its server was told"
-            if told
-            else "its server was not told: it does not support that or did not answer"
-        )
+        end = "its server was not told: it does not support that or did not answer"
+        if await revoke_tokens(spec, former):
+            end = "its server was told"
         return f"signed out of {spec.name}; {end}"
 
     async def remove(self, name: str) -> None:
@@ -194,7 +189,7 @@ class SignIns:
         if server is None or (server.account.spec.url, server.account.spec.oauth) != (spec.url, spec.oauth):
             if server is not None:
                 await self._end(server)
-            account = Account(spec, self._store, self._clock, lambda: self._tell(spec.name))
+            account = Account(spec, self._store, self._clock, lambda: self._report(spec.name))
             server = self._servers[spec.name] = _ServerSignIn(account)
         return server
 
@@ -208,16 +203,15 @@ class SignIns:
                     raise
                 await attempt.callback.open(0)  # the app registers again with the new port
         except OSError as error:
-            raise SignInRefused(
-                f"nothing can listen on port {fixed} of 127.0.0.1: {error.strerror or error}"
-            ) from None
+            what = f"nothing can listen on port {fixed} of 127.0.0.1"
+            raise SignInRefused(f"{what}: {error.strerror or error}") from None
 
     async def _run(self, name: str, server: _ServerSignIn, attempt: _SignInAttempt) -> None:
         try:
             await server.account.sign_in_with_browser(
                 attempt.callback.port,
-                lambda url, provider: self._show(name, attempt, url, provider),
-                lambda: asyncio.ensure_future(self._answered(attempt)),
+                partial(self._show, name, attempt),
+                partial(self._answered, attempt),
             )
             server.reason = ""
         except SignInError as failure:
@@ -228,7 +222,7 @@ class SignIns:
         finally:
             attempt.callback.close()
         server.attempt = None
-        self._tell(name)
+        self._report(name)
         if not server.reason:
             self._on_signed_in(name)
 
@@ -247,7 +241,7 @@ class SignIns:
         attempt.scopes = asked.get("scope", [""])[0]
         attempt.url = url
         attempt.until = time.time() + self._deadline
-        self._tell(name)
+        self._report(name)
 
     async def _answered(self, attempt: _SignInAttempt) -> AuthorizationCodeResult:
         from mcp.shared.auth import AuthorizationCodeResult
@@ -287,7 +281,7 @@ class SignIns:
     def _describe(self, name: str) -> SignInChanged:
         server = self._servers[name]
         account, attempt = server.account, server.attempt
-        said = SignInChanged(
+        shown = SignInChanged(
             server=name,
             phase=_phase(account, attempt),
             scopes=safe_line(account.scopes(), limit=500),
@@ -295,9 +289,9 @@ class SignIns:
             reason=safe(server.reason, limit=600),
         )
         if attempt is None or not attempt.url:
-            return said
+            return shown
         return msgspec.structs.replace(
-            said,
+            shown,
             scopes=safe_line(attempt.scopes, limit=500),
             url=safe(attempt.url, limit=len(attempt.url) + 1),
             host=safe_line(urlsplit(attempt.url).netloc),
@@ -306,13 +300,13 @@ class SignIns:
             browser=browser.browser_available(),
         )
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         server = self._servers.get(name)
         if server is None:
             return
         now = self._describe(name)
-        if now != server.told:
-            server.told = now
+        if now != server.reported:
+            server.reported = now
             notify(self._listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
 

@@ -1,7 +1,4 @@
-"""The interface of transports.
-
-A transport is an async context manager that yields the two streams for the SDK's `Client`.
-"""
+"""The interface of transports: async context managers that yield the SDK's two streams."""
 
 from __future__ import annotations
 
@@ -9,49 +6,44 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Self
 
 import httpx2
+from mcp.client._transport import TransportStreams
 
 from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 
-if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams
 
+class Transport(ABC):
+    """What a session needs of a transport.
 
-class Transport(Protocol):
-    """What a session needs of a transport."""
+    `web`: it uses HTTP, where the SDK may answer in the server's name. `pid`: process id of a server that
+    runs as our child, also the id of its group. `invalid_messages`: how many came. `session_lost`: the
+    server said that it does not know our session.
+    """
 
-    @property
-    def web(self) -> bool:
-        """Whether it uses HTTP, where the SDK may answer in the server's name."""
+    web = False
+    pid: int | None = None
+    invalid_messages = 0
+    session_lost = False
 
-    @property
-    def pid(self) -> int | None:
-        """Process id of a server that runs as our child."""
-
-    @property
-    def invalid_messages(self) -> int:
-        """How many invalid messages came."""
-
-    @property
-    def absent(self) -> bool:
-        """Whether nothing speaks this transport at the address, though it was reached."""
-
-    @property
-    def session_lost(self) -> bool:
-        """Whether the server said that it does not know our session."""
-
+    @abstractmethod
     async def __aenter__(self) -> TransportStreams: ...
 
+    @abstractmethod
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None: ...
 
+    def absent(self) -> bool:
+        """Return whether nothing speaks this transport at the address, though it was reached."""
+        return False
+
     def failure(self) -> ConnectionFailure | None:
         """Return why connecting failed or the connection ended, as far as the transport knows."""
+        return None
 
 
 class ClosableStream(ABC):

@@ -16,9 +16,8 @@ from typing import Any
 
 import httpx2
 import mcp_types as types
-from mcp_types import ErrorData
 
-from omni_tui.servers.transports.json_rpc import AMBIGUOUS, as_server_error
+from omni_tui.servers.transports.json_rpc import AMBIGUOUS, NO_CODE
 
 _LONGEST = 64 * 1024
 """How much of a body is read, in bytes; the words of a refusal are short."""
@@ -41,71 +40,24 @@ def with_id(response: httpx2.Response) -> httpx2.Response:
     """
     if not response.headers.get("content-type", "").lower().startswith("application/json"):
         return response
-    mended = _mended(response.content)
-    return response if mended is None else _instead(response, mended)
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return response
+    if not isinstance(body, dict) or "error" not in body or "method" in body:
+        return response
+    error = body["error"]
+    ambiguous = isinstance(error, dict) and error.get("code") in AMBIGUOUS
+    if ambiguous and isinstance(error.get("message"), str):  # mark it as the server's own
+        words = f"{error['message']} (error {error['code']})"
+        body["error"] = {**error, "code": NO_CODE, "message": words}
+    elif "id" in body:
+        return response
+    return _instead(response, json.dumps({"jsonrpc": "2.0", "id": None, **body}).encode())
 
 
 async def read_refusal(response: httpx2.Response) -> httpx2.Response:
-    """Return an error response with at most 64 KiB of its body, empty if that does not come."""
-    try:
-        return await read_beginning(response)
-    except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError):
-        return _instead(response, b"")
-
-
-def response_words(response: httpx2.Response) -> str:
-    """Return the server's words in a read error response as one short line, "" if it has none.
-
-    The words are not safe to show as they are.
-    """
-    body = response.content[:_LONGEST]
-    kind = response.headers.get("content-type", "").lower()
-    said = ""
-    try:
-        said = _said(json.loads(body))
-    except (ValueError, RecursionError):
-        text = body.decode("utf-8", "replace")
-        if "html" in kind or text.lstrip()[:1] == "<":
-            said = _of_page(text)
-        elif text.isprintable() or kind.startswith("text/"):
-            said = text
-    said = " ".join(said.split())
-    if said.lower().startswith(f"{response.reason_phrase.lower()}: "):
-        said = said[len(response.reason_phrase) + 2 :]
-    phrase = f"{response.status_code} {response.reason_phrase}".strip().lower()
-    if said.lower() in (phrase, response.reason_phrase.lower(), str(response.status_code)):
-        said = ""
-    if not said:
-        found = _DESCRIPTION.search(response.headers.get("www-authenticate", "")[:4096])
-        said = found[1] if found else ""
-    return said[: _MOST_WORDS - 1] + "…" if len(said) > _MOST_WORDS else said
-
-
-def _said(body: object, depth: int = 0) -> str:
-    """Return the words of a JSON body (JSON-RPC, OAuth, RFC 9457, JSON:API)."""
-    if isinstance(body, str):
-        return body
-    if isinstance(body, list) and body and depth < _DEEPEST:
-        return _said(body[0], depth + 1)
-    if not isinstance(body, dict) or depth >= _DEEPEST:
-        return ""
-    parts: list[str] = []
-    for name in ("error", "errors", "error_description", "message", "detail", "title", "reason"):
-        if (words := _said(body.get(name), depth + 1)) and words not in parts:
-            parts.append(words)
-    return ": ".join(parts[:2])
-
-
-def _of_page(text: str) -> str:
-    found = _TITLE.search(text) or _HEADING.search(text)
-    return html.unescape(_TAG.sub(" ", found[1])) if found else ""
-
-
-async def read_beginning(response: httpx2.Response) -> httpx2.Response:
-    """Return an error response with at most 64 KiB of its body, read within 10 s.
-
-    Raises `httpx2.TransportError` if the body breaks off or takes longer.
-    """
+    """Return an error response with at most 64 KiB of its body, empty if that does not come in 10 s."""
     if response.is_closed:
         return response
     body = bytearray()
@@ -115,35 +67,56 @@ async def read_beginning(response: httpx2.Response) -> httpx2.Response:
                 body += chunk
                 if len(body) > _LONGEST:
                     break
-    except TimeoutError:
-        raise httpx2.ReadTimeout("the body of an error did not come") from None
+    except (TimeoutError, httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError):
+        body.clear()
     finally:
         await response.aclose()
     return _instead(response, bytes(body[:_LONGEST]))
 
 
-def _mended(text: bytes) -> bytes | None:
-    """Return a JSON-RPC error with its missing `id`, marked as the server's; None for anything else."""
+def response_words(response: httpx2.Response) -> str:
+    """Return the server's words in a read error response, short and not safe to show; "" for none."""
+    body = response.content[:_LONGEST]
+    kind = response.headers.get("content-type", "").lower()
+    words = ""
     try:
-        body = json.loads(text)
+        words = _words(json.loads(body))
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, dict) or "error" not in body or "method" in body:
-        return None
-    error = body["error"]
-    ambiguous = isinstance(error, dict) and error.get("code") in AMBIGUOUS
-    if ambiguous and isinstance(error.get("message"), str):
-        theirs = as_server_error(ErrorData(code=error["code"], message=error["message"]))
-        body["error"] = {**error, "code": theirs.code, "message": theirs.message}
-    elif "id" in body:
-        return None
-    return json.dumps({"jsonrpc": "2.0", "id": None, **body}).encode()
+        text = body.decode("utf-8", "replace")
+        if "html" in kind or text.lstrip()[:1] == "<":
+            found = _TITLE.search(text) or _HEADING.search(text)
+            words = html.unescape(_TAG.sub(" ", found[1])) if found else ""
+        elif text.isprintable() or kind.startswith("text/"):
+            words = text
+    words = " ".join(words.split())
+    if words.lower().startswith(f"{response.reason_phrase.lower()}: "):
+        words = words[len(response.reason_phrase) + 2 :]
+    phrase = f"{response.status_code} {response.reason_phrase}".strip().lower()
+    if words.lower() in (phrase, response.reason_phrase.lower(), str(response.status_code)):
+        words = ""
+    if not words:
+        found = _DESCRIPTION.search(response.headers.get("www-authenticate", "")[:4096])
+        words = found[1] if found else ""
+    return words[: _MOST_WORDS - 1] + "…" if len(words) > _MOST_WORDS else words
+
+
+def _words(body: object, depth: int = 0) -> str:
+    """Return the words of a JSON body (JSON-RPC, OAuth, RFC 9457, JSON:API)."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list) and body and depth < _DEEPEST:
+        return _words(body[0], depth + 1)
+    if not isinstance(body, dict) or depth >= _DEEPEST:
+        return ""
+    parts: list[str] = []
+    for name in ("error", "errors", "error_description", "message", "detail", "title", "reason"):
+        if (words := _words(body.get(name), depth + 1)) and words not in parts:
+            parts.append(words)
+    return ": ".join(parts[:2])
 
 
 def _instead(response: httpx2.Response, body: bytes) -> httpx2.Response:
     headers = {name: value for name, value in response.headers.items() if name not in _FRAMING}
-    if kind := response.headers.get("content-type"):
-        headers["content-type"] = kind
     return httpx2.Response(response.status_code, content=body, headers=headers, request=response.request)
 
 
@@ -178,16 +151,16 @@ def means_session_lost(status: int, body: bytes) -> bool:
     if status not in STATUSES:
         return False
     try:
-        said = json.loads(body)
+        answer = json.loads(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
         plain = len(text) <= _LONGEST_WORDS and not text.startswith("<")
         return status == HTTPStatus.NOT_FOUND or (plain and _speaks_of_it(text))
-    if isinstance(said, dict) and isinstance(error := said.get("error"), dict) and "code" in error:
+    if isinstance(answer, dict) and isinstance(error := answer.get("error"), dict) and "code" in error:
         return error["code"] in _CODES and _speaks_of_it(error.get("message"))
     if status == HTTPStatus.NOT_FOUND:
         return True
-    words = list(said.values()) if isinstance(said, dict) else [said]
+    words = list(answer.values()) if isinstance(answer, dict) else [answer]
     return any(_speaks_of_it(each) for each in words[:8])
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import ServerSpec, TransportKind
 from omni_tui.servers.transports.base import Transport, TransportContext
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.memory import MemoryTransport
 from omni_tui.servers.transports.sse import SseTransport
 from omni_tui.servers.transports.stdio import StdioTransport
 
-TransportFactory = Callable[[ServerSpec, TransportContext], Transport]
-
-_factories: dict[str, TransportFactory] = {
+_FACTORIES: dict[TransportKind, Callable[[ServerSpec, TransportContext], Transport]] = {
     "stdio": StdioTransport,
     "http": HttpTransport,
     "sse": SseTransport,
@@ -21,18 +19,6 @@ _factories: dict[str, TransportFactory] = {
 }
 
 
-def register(kind: str, factory: TransportFactory) -> None:
-    """Add a kind of transport. Raises `ValueError` if the name is taken."""
-    if kind in _factories:
-        raise ValueError(f"there is already a transport called {kind!r}")
-    _factories[kind] = factory
-
-
-def make(kind: str, spec: ServerSpec, context: TransportContext) -> Transport:
-    """Return a new transport; it starts when it is entered. Raises `KeyError`."""
-    return _factories[kind](spec, context)
-
-
-def kinds() -> list[str]:
-    """Return the names of all kinds, sorted."""
-    return sorted(_factories)
+def make(kind: TransportKind, spec: ServerSpec, context: TransportContext) -> Transport:
+    """Return a new transport; it starts when it is entered."""
+    return _FACTORIES[kind](spec, context)

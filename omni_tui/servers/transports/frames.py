@@ -7,19 +7,13 @@ import json
 import re
 from typing import Any
 
-from mcp_types import (
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCNotification,
-    JSONRPCRequest,
-    JSONRPCResponse,
-    RequestId,
-)
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, RequestId
 from pydantic_core import from_json
 
 from omni_tui.servers.transports.json_rpc import (
     InvalidMessage,
     OpenRequests,
+    message_body,
     parse_message,
     unreadable_response,
 )
@@ -40,20 +34,8 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..
 
 
 def encode(message: JSONRPCMessage) -> bytes:
-    """Return a message as one line. Arguments keep their order, nulls and numbers.
-
-    Raises `ValueError` for values that JSON does not have (NaN, lone surrogates).
-    """
-    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
-        body: dict[str, Any] = {"jsonrpc": "2.0"}
-        if isinstance(message, JSONRPCRequest):
-            body["id"] = message.id
-        body["method"] = message.method
-        if message.params is not None:
-            body["params"] = message.params
-    else:
-        body = message.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Return a message as one line. Raises `ValueError` for what JSON lacks (NaN, lone surrogates)."""
+    text = json.dumps(message_body(message), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 
 

@@ -1,16 +1,19 @@
-"""The HTTP client of a connection: the SDK's requests over shared sockets, and its answers made legible.
+"""The HTTP client of a connection, and what the transports over HTTP share.
 
-It adds what the SDK lacks: real reasons for failures, which call a failed request belonged to, pauses
-between event streams, and a connection that survives a failed request instead of cancelling its owner.
+It sends the SDK's requests over shared sockets, makes the answers legible, and adds what the SDK lacks:
+real reasons for failures, which call a failed request belonged to, pauses between event streams, and a
+connection that survives a failed request instead of cancelling its owner.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any, cast
 
 import httpx2
@@ -19,6 +22,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.connection_pools import PoolError, lease, shown_proxy
 from omni_tui.servers.tap import current_call
+from omni_tui.servers.transports.base import Transport, TransportContext
 from omni_tui.servers.transports.error_responses import (
     NORMAL,
     STATUSES,
@@ -35,7 +39,9 @@ LONGEST = 300.0
 STEADY = 60.0
 """A stream that lasted so many seconds counts as useful."""
 
-_TOLD = b"data:"
+_DATA = b"data:"
+_MOST_NOTED = 50
+"""So many invalid messages are written into the log, the rest is counted."""
 
 
 class StreamBackoff:
@@ -53,7 +59,7 @@ class StreamBackoff:
         free: int = 0,
         longest: float = LONGEST,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._free = free
         self._longest = longest
         self._fruitless = 0
@@ -67,40 +73,36 @@ class StreamBackoff:
     def watched(self, stream: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
         """Return the body of a new stream; it notes whether the stream is useful."""
         self._fruitless += 1
-        return _Watched(stream, self)
+        return _WatchedStream(stream, self)
 
-    def told(self) -> None:
+    def useful(self) -> None:
         """Note that the stream is useful."""
         self._fruitless = 0
 
-    def now(self) -> float:
-        """Return the time of the clock."""
-        return self._clock()
 
-
-class _Watched(httpx2.AsyncByteStream):
+class _WatchedStream(httpx2.AsyncByteStream):
     """A stream that notices the first `data:` with content."""
 
     def __init__(self, inner: httpx2.AsyncByteStream, pauses: StreamBackoff) -> None:
         self._inner = inner
         self._pauses = pauses
-        self._begun = pauses.now()
+        self._begun = pauses.clock()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         line = b""
-        told = False
+        useful = False
         async for chunk in self._inner:
-            if not told:
-                *whole, line = (line + chunk).replace(b"\r", b"\n").split(b"\n")
-                told = any(each.startswith(_TOLD) and each[len(_TOLD) :].strip() for each in [*whole, line])
-                line = line[:64]
-                if told:
-                    self._pauses.told()
+            if not useful:
+                lines = (line + chunk).replace(b"\r", b"\n").split(b"\n")
+                line = lines[-1][:64]
+                useful = any(each.startswith(_DATA) and each[len(_DATA) :].strip() for each in lines)
+                if useful:
+                    self._pauses.useful()
             yield chunk
 
     async def aclose(self) -> None:
-        if self._pauses.now() - self._begun >= STEADY:
-            self._pauses.told()
+        if self._pauses.clock() - self._begun >= STEADY:
+            self._pauses.useful()
         await self._inner.aclose()
 
 
@@ -122,42 +124,10 @@ NOT_SENT = (
 )
 
 
-class ClientListener(ABC):
-    """Receives what happens to the requests of an HTTP client.
-
-    `session_lost`: the server said that it does not know our session. `met`: the server has answered once.
-    `reads_events`: the transport reads event streams and the bodies of its answers itself.
-    """
-
-    session_lost = False
-    met = False
-    reads_events = False
-
-    @abstractmethod
-    def in_session(self, request: httpx2.Request) -> bool:
-        """Return whether a request names a session of the server."""
-
-    @abstractmethod
-    def failed(self, error: httpx2.TransportError) -> None:
-        """Note a request that broke."""
-
-    @abstractmethod
-    def answered(self, response: httpx2.Response) -> None:
-        """Note the head of an answer to a POST."""
-
-    @abstractmethod
-    def refused(self, words: str) -> None:
-        """Note the words of an error response."""
-
-    @abstractmethod
-    def odd(self, what: str) -> None:
-        """Note something that came and was no message."""
-
-
 class HttpClient(httpx2.AsyncClient):
     """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
 
-    def __init__(self, listener: ClientListener, **options: Any) -> None:
+    def __init__(self, listener: WebTransport, **options: Any) -> None:
         super().__init__(**options)
         self._listener = listener
         self._pauses = StreamBackoff()
@@ -208,7 +178,12 @@ class HttpClient(httpx2.AsyncClient):
         if request.method == "POST" or self._listener.reads_events:
             self._listener.refused(response_words(response))
         if request.method == "POST" and response.status_code in STATUSES:
-            response = self._normalised_loss(request, response)
+            in_session = self._listener.in_session(request)
+            if in_session and means_session_lost(response.status_code, response.content):
+                self._listener.session_lost = True
+                if (call := current_call()) is not None:
+                    call.session_lost = True
+                return httpx2.Response(HTTPStatus.NOT_FOUND, json=NORMAL, request=request)
         return with_id(response)
 
     async def _met_tls(self, request: httpx2.Request, error: httpx2.TransportError) -> bool:
@@ -221,42 +196,85 @@ class HttpClient(httpx2.AsyncClient):
             self._tls = await speaks_tls(url.host, url.port or 80)
         return self._tls
 
-    def _normalised_loss(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-        """Return the answer, in one standard form if it says that our session is lost."""
-        if not self._listener.in_session(request):
-            return response
-        if not means_session_lost(response.status_code, response.content):
-            return response
-        self._listener.session_lost = True
-        if (call := current_call()) is not None:
-            call.session_lost = True
-        return httpx2.Response(HTTPStatus.NOT_FOUND, json=NORMAL, request=request)
 
+class WebTransport(Transport):
+    """What the transports behind a URL share: they listen to their HTTP client.
 
-def open_client(
-    spec: ServerSpec, url: httpx2.URL, listener: ClientListener, *, auth: httpx2.Auth | None
-) -> httpx2.AsyncClient:
-    """Return the client for a server behind a checked `url`; the caller enters and leaves it.
-
-    Clients of one origin share sockets; cookies, headers and `auth` are their own. Raises
-    `ConnectionFailed` for a proxy or certificates that cannot be used.
+    The context's `on_lost` is called when the host cannot be reached any more; a request that breaks
+    fails alone. Its log gets a line for each invalid message. `met`: the server has answered once.
+    `reads_events`: the transport reads event streams and the bodies of its answers itself.
     """
 
-    async def heard(response: httpx2.Response) -> None:
-        if response.request.method == "POST":
-            listener.answered(response)
+    web = True
+    met = False
+    reads_events = False
 
-    try:
-        sockets = lease(url)
-    except PoolError as error:
-        raise ConnectionFailed(ConnectionFailure(str(error), error.todo, lasting=True)) from None
-    return HttpClient(
-        listener,
-        headers={"Accept-Encoding": ACCEPTED_ENCODINGS, **spec.headers},
-        timeout=TIMEOUT,
-        follow_redirects=False,
-        trust_env=False,
-        transport=sockets,
-        event_hooks={"response": [heard]},
-        auth=auth,
-    )
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
+        self._spec = spec
+        self._context = context
+        self._error: Exception | None = None
+        self._status = 0
+        self._words = ""
+        self._stack = AsyncExitStack()
+
+    def open_client(self, url: httpx2.URL) -> httpx2.AsyncClient:
+        """Return the client for a checked `url`; the caller enters and leaves it.
+
+        Clients of one origin share sockets; cookies, headers and the sign-in are their own. Raises
+        `ConnectionFailed` for a proxy or certificates that cannot be used.
+        """
+        try:
+            sockets = lease(url)
+        except PoolError as error:
+            raise ConnectionFailed(ConnectionFailure(str(error), error.todo, lasting=True)) from None
+        return HttpClient(
+            self,
+            headers={"Accept-Encoding": ACCEPTED_ENCODINGS, **self._spec.headers},
+            timeout=TIMEOUT,
+            follow_redirects=False,
+            trust_env=False,
+            transport=sockets,
+            event_hooks={"response": [self._on_response]},
+            auth=self._context.auth,
+        )
+
+    async def _on_response(self, response: httpx2.Response) -> None:
+        if response.request.method == "POST":
+            self.answered(response)
+
+    @abstractmethod
+    def in_session(self, request: httpx2.Request) -> bool:
+        """Return whether a request names a session of the server."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def failed(self, error: httpx2.TransportError) -> None:
+        """Note a request that broke."""
+        self._error = error
+        if isinstance(error, NOT_SENT):
+            self._context.on_lost()
+
+    def answered(self, response: httpx2.Response) -> None:
+        """Note the head of an answer to a POST."""
+        self._error = None
+        self._status, self._words = response.status_code, ""
+        self.met = True
+        if (call := current_call()) is not None:
+            call.status, call.words = response.status_code, ""
+
+    def refused(self, words: str) -> None:
+        """Note the words of an error response."""
+        words = self._words = self._context.hide(words)
+        if (call := current_call()) is not None:
+            call.words = words
+
+    def odd(self, what: str) -> None:
+        """Count an invalid message, and write it into the server's log."""
+        self.invalid_messages += 1
+        if self.invalid_messages <= _MOST_NOTED:
+            self._context.log.note(what)
+        if self.invalid_messages == _MOST_NOTED:
+            self._context.log.note("more of this kind is counted, and not written here")

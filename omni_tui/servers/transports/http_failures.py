@@ -64,12 +64,10 @@ def explain_status(status: int, spec: ServerSpec, words: str = "") -> Connection
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return ConnectionFailure(f"a proxy asks for credentials: {answer}", PROXY_TODO, lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
-        return ConnectionFailure(
-            f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
-        )
-    return ConnectionFailure(
-        answer, "Omni TUI tries again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
-    )
+        what = f"no MCP server at {shown_url(spec.url)}: {answer}"
+        return ConnectionFailure(what, "Check the path of the URL.")
+    todo = "Omni TUI tries again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+    return ConnectionFailure(answer, todo)
 
 
 def status_text(status: int) -> str:
@@ -102,26 +100,30 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailure:
     """Return the failure of an HTTP request."""
     shown = shown_url(url)
     if isinstance(error, httpx2.LocalProtocolError):
-        return ConnectionFailure(
-            "one of its headers is not valid HTTP", "Correct it where the server is defined.", lasting=True
-        )
+        todo = "Correct it where the server is defined."
+        return ConnectionFailure("one of its headers is not valid HTTP", todo, lasting=True)
     if isinstance(error, TlsExpected):
         what = f"that port speaks TLS, and the request was not encrypted: {shown}"
         return ConnectionFailure(what, "Write https:// in its URL.", lasting=True)
-    known = tls_failure(error, url) or _proxied(error, url, shown)
-    if known is not None:
-        return known
+    if (failure := tls_failure(error, url)) is not None:
+        return failure
+    if proxy := shown_proxy(url):
+        if isinstance(error, httpx2.ProxyError):
+            what = f"the proxy {proxy} does not let it through to {shown}: {error}"
+            return ConnectionFailure(what, PROXY_TODO)
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+            what = f"the proxy {proxy} cannot be reached, on the way to {shown}"
+            return ConnectionFailure(what, PROXY_TODO)
     causes = list(_chain(error))
     if isinstance(error, httpx2.ConnectTimeout):
         return ConnectionFailure(f"nothing answers at {shown}", "Check the address and the network.")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return ConnectionFailure(
-            f"no host of that name was found: {shown}", "Check the address and the network."
-        )
+        what = f"no host of that name was found: {shown}"
+        return ConnectionFailure(what, "Check the address and the network.")
     if isinstance(error, httpx2.ConnectError):
         return ConnectionFailure(f"nothing listens at {shown}", "Start the server, or check the address.")
-    said = str(error) or _said(causes)
-    return ConnectionFailure(f"the connection to {shown} broke: {said}", "Omni TUI tries again.")
+    why = str(error) or _first_words(causes)
+    return ConnectionFailure(f"the connection to {shown} broke: {why}", "Omni TUI tries again.")
 
 
 def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
@@ -132,19 +134,7 @@ def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
     return None
 
 
-def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None:
-    """Return the failure of the proxy, None if it was something else."""
-    proxy = shown_proxy(url)
-    if proxy and isinstance(error, httpx2.ProxyError):
-        return ConnectionFailure(
-            f"the proxy {proxy} does not let it through to {shown}: {error}", PROXY_TODO
-        )
-    if proxy and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return ConnectionFailure(f"the proxy {proxy} cannot be reached, on the way to {shown}", PROXY_TODO)
-    return None
-
-
-def _said(causes: list[BaseException]) -> str:
+def _first_words(causes: list[BaseException]) -> str:
     """Return the first words about a failure, or its class."""
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
@@ -162,9 +152,8 @@ def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
     reason = error.reason or ""
     if reason in _NOT_TLS:
         what = f"that port does not speak TLS: {shown}"
-        return ConnectionFailure(
-            what, "Write http:// if it is on this machine; else check the port.", lasting=True
-        )
+        todo = "Write http:// if it is on this machine; else check the port."
+        return ConnectionFailure(what, todo, lasting=True)
     if reason in _NO_VERSION:
         what = f"no safe version of TLS, or no cipher, in common with {shown}"
         return ConnectionFailure(what, "The server needs newer TLS settings.", lasting=True)
@@ -176,7 +165,6 @@ def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes."""
     following: BaseException | None = error
     for _ in range(12):
         if following is None:

@@ -106,12 +106,13 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
     if not method:
         raise InvalidMessage("an answer without a result, to no request that is open")
     if answers:
-        what = f"it answered with {_kind(result)} in place of a result{_repeated(result)}"
+        shown = "" if result is None else f": {_compact(result)}"
+        what = f"it answered with {_kind(result)} in place of a result{shown}"
         if method == "tools/call":
             what += "; the tool has probably run"
     else:
         what = "it answered with neither a result nor an error"
-    return malformed_response(key, what)
+    return _failure(key, what)
 
 
 def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
@@ -121,11 +122,14 @@ def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
     return MalformedResponse(jsonrpc="2.0", id=key, error=error, answered=False)
 
 
-def malformed_response(
-    key: RequestId | None, what: str, code: int = NO_CODE, data: Any = None
-) -> MalformedResponse:
-    """Return the error for a malformed answer."""
-    return MalformedResponse(jsonrpc="2.0", id=key, error=ErrorData(code=code, message=what, data=data))
+def _failure(
+    key: RequestId | None,
+    what: str,
+    code: int = NO_CODE,
+    data: Any = None,
+    kind: type[JSONRPCError] = MalformedResponse,
+) -> JSONRPCError:
+    return kind(jsonrpc="2.0", id=key, error=ErrorData(code=code, message=what, data=data))
 
 
 def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_code: bool = True) -> str:
@@ -133,8 +137,10 @@ def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_cod
     text = error.message
     data = error.data
     if data not in (None, "", [], {}) and data != text:
-        told = data if isinstance(data, str) else _compact(data)
-        text += f": {told[:_SHOWN]}" + (f"… ({len(told) - _SHOWN} more characters)" * (len(told) > _SHOWN))
+        shown = data if isinstance(data, str) else _compact(data)
+        text += f": {shown[:_SHOWN]}"
+        if len(shown) > _SHOWN:
+            text += f"… ({len(shown) - _SHOWN} more characters)"
     return words(text) + (f" (error {error.code})" if with_code and error.code != NO_CODE else "")
 
 
@@ -161,22 +167,20 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
     if isinstance(error, Mapping):
         code, text = _whole(error.get("code")), error.get("message")
         if code is not None and isinstance(text, str):
-            if isinstance(error.get("code"), int):
-                data = ErrorData(code=code, message=text, data=error.get("data"))
-                return JSONRPCError(jsonrpc="2.0", id=key, error=data)
-            return malformed_response(key, text, code, error.get("data"))
+            whole = isinstance(error.get("code"), int)
+            return _failure(
+                key, text, code, error.get("data"), JSONRPCError if whole else MalformedResponse
+            )
     if not requests.method(key):
         raise InvalidMessage("a malformed error, to no request that is open")
     if not isinstance(error, Mapping):
-        return malformed_response(
-            key, error if isinstance(error, str) and error.strip() else _compact(error)
-        )
+        return _failure(key, error if isinstance(error, str) and error.strip() else _compact(error))
     found = (error[name] for name in _WORDS_OF_ERROR if isinstance(error.get(name), str))
     text = next((words for words in found if words.strip()), "it refused and gave no reason")
     code = _whole(error.get("code"))
     if code is None and error.get("code") not in (None, ""):
         text += f" (error {_compact(error['code']).strip(chr(34))[:100]})"
-    return malformed_response(key, text, NO_CODE if code is None else code, error.get("data"))
+    return _failure(key, text, NO_CODE if code is None else code, error.get("data"))
 
 
 def _id(value: Any) -> RequestId | None:
@@ -189,15 +193,10 @@ def _id(value: Any) -> RequestId | None:
 
 def _whole(value: Any) -> int | None:
     """Return a code as a number, also if it is written as text."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 12:
-        return int(value)
-    return None
+    if isinstance(value, str):
+        return int(value) if value.strip().lstrip("-").isdecimal() and len(value) < 12 else None
+    number = _id(value)
+    return number if isinstance(number, int) else None
 
 
 def _kind(value: Any) -> str:
@@ -205,10 +204,6 @@ def _kind(value: Any) -> str:
         return "null"
     kinds = ((bool, "true or false"), (str, "text"), (int | float, "a number"), (list, "a list"))
     return next((name for kind, name in kinds if isinstance(value, kind)), "something else")
-
-
-def _repeated(value: Any) -> str:
-    return "" if value is None else f": {_compact(value)}"
 
 
 def _compact(value: Any) -> str:
@@ -225,8 +220,27 @@ def _compact(value: Any) -> str:
 AMBIGUOUS = (CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR)
 
 
-def as_server_error(error: ErrorData) -> ErrorData:
-    """Return a server's error without an ambiguous code, which moves into its text."""
-    if error.code not in AMBIGUOUS:
-        return error
-    return ErrorData(code=NO_CODE, message=f"{error.message} (error {error.code})", data=error.data)
+def move_ambiguous_code(message: JSONRPCMessage) -> None:
+    """Move an ambiguous code of a server's own error into its text, in place."""
+    if isinstance(message, JSONRPCError) and not isinstance(message, MalformedResponse):
+        error = message.error
+        if error.code in AMBIGUOUS:
+            error.message, error.code = f"{error.message} (error {error.code})", NO_CODE
+
+
+def message_body(message: JSONRPCMessage) -> dict[str, Any]:
+    """Return a message as a JSON object; its content is not copied."""
+    body: dict[str, Any] = {"jsonrpc": "2.0"}
+    if not isinstance(message, JSONRPCNotification):
+        body["id"] = message.id
+    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
+        body["method"] = message.method
+        if message.params is not None:
+            body["params"] = message.params
+    elif isinstance(message, JSONRPCResponse):
+        body["result"] = message.result
+    else:
+        body["error"] = {"code": message.error.code, "message": message.error.message}
+        if message.error.data is not None:
+            body["error"]["data"] = message.error.data
+    return body

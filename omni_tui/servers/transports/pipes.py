@@ -52,28 +52,23 @@ class LineReader(ClosableStream):
 
     Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not read.
     Messages after a byte order mark, in frames with a Content-Length header, and without a last line feed
-    are read as well. `on_odd` gets each line that is no message or a malformed answer, with the reason;
-    `odd` counts them. `fault` says why reading was stopped ("" if it was not), `eof` that the server
-    closed the pipe; `ended` is set when nothing more will come. `last_size` is the length of the last
-    taken line, in bytes.
+    are read as well. `on_odd` gets each line that is no message or a malformed answer, with the reason.
+    `fault` says why reading was stopped ("" if it was not), `eof` that the server closed the pipe; `ended`
+    is set when nothing more will come. `last_size` is the length of the last taken line, in bytes.
     """
 
     def __init__(
-        self,
-        descriptor: int,
-        requests: OpenRequests | None = None,
-        on_odd: Callable[[bytes, str], None] = lambda _line, _why: None,
+        self, descriptor: int, requests: OpenRequests, on_odd: Callable[[bytes, str], None]
     ) -> None:
-        self.odd = self.last_size = 0
+        self.last_size = 0
         self.fault = ""
         self.eof = False
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._fd = descriptor
-        self._requests = requests if requests is not None else OpenRequests()
+        self._requests = requests
         self._on_odd = on_odd
-        self._partial: list[bytes] = []
-        self._partial_size = 0
+        self._partial = bytearray()
         self._announced: int | None = None
         self._body_left = 0
         self._lines: deque[bytes] = deque()
@@ -132,7 +127,9 @@ class LineReader(ClosableStream):
     async def __anext__(self) -> SessionMessage:
         while True:
             while self._messages or self._lines:
-                await self._yield_loop()
+                if time.monotonic() - self._since > _YIELD_S:
+                    await asyncio.sleep(0)
+                    self._since = time.monotonic()
                 if not self._messages and self._lines:
                     self._take()
                 if self._messages:
@@ -146,13 +143,7 @@ class LineReader(ClosableStream):
                 self._waiter = None
             self._since = time.monotonic()
 
-    async def _yield_loop(self) -> None:
-        if time.monotonic() - self._since > _YIELD_S:
-            await asyncio.sleep(0)
-            self._since = time.monotonic()
-
     def _take(self) -> None:
-        """Parse the next waiting line."""
         line = self._lines.popleft()
         self._waiting_bytes -= len(line)
         self.last_size = len(line)
@@ -160,39 +151,26 @@ class LineReader(ClosableStream):
             self._resume()
         for message in read(line, self._requests):
             if isinstance(message, InvalidMessage):
-                self._odd(line, str(message))
+                self._on_odd(line, str(message))
                 continue
             if isinstance(message, JSONRPCResponse | JSONRPCError):
-                self._note_answer(line, message)
+                self._requests.answered(message.id)
+            if isinstance(message, MalformedResponse):
+                self._on_odd(line, "a malformed answer")
+            elif isinstance(message, JSONRPCError) and message.id is None:
+                self._on_odd(line, f"an error that names no request: {error_words(message.error)}")
             self._messages.append(message)
-
-    def _note_answer(self, line: bytes, message: JSONRPCResponse | JSONRPCError) -> None:
-        self._requests.answered(message.id)
-        if isinstance(message, MalformedResponse):
-            self._odd(line, "a malformed answer")
-        elif isinstance(message, JSONRPCError) and message.id is None:
-            self._odd(line, f"an error that names no request: {error_words(message.error)}")
-
-    def _odd(self, line: bytes, why: str) -> None:
-        self.odd += 1
-        self._on_odd(line, why)
 
     def _on_readable(self) -> bool:
         """Read once; return whether more may follow."""
-        try:
-            data = os.read(self._fd, _CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
+        data = _read_some(self._fd, _CHUNK)
+        if data == b"":
             self._pause()
             self.eof = True
             self.finish()
-            return False
-        if not self._discard:
+        elif data and not self._discard:
             self._feed(data)
-        return True
+        return bool(data)
 
     def _feed(self, data: bytes) -> None:
         start = 0
@@ -201,20 +179,20 @@ class LineReader(ClosableStream):
                 piece = data[start : start + self._body_left]
                 self._body_left -= len(piece)
                 start += len(piece)
-                self._keep(piece)
+                self._partial += piece
                 if not self._body_left:
                     self._enqueue(self._whole())
                 continue
             end = data.find(b"\n", start)
             if end < 0:
-                self._keep(data[start:])
+                self._partial += data[start:]
                 break
-            self._keep(data[start:end])
+            self._partial += data[start:end]
             start = end + 1
             self._enqueue(self._whole())
         if self._lines:
             self._wake()
-        if max(self._partial_size, self._body_left) > MAX_LINE:
+        if max(len(self._partial), self._body_left) > MAX_LINE:
             self._discard = True
             self._partial.clear()
             self.finish(f"it sent a message of more than {MAX_LINE // 1024 // 1024} MiB in one line")
@@ -222,15 +200,9 @@ class LineReader(ClosableStream):
             self._pause()
         self._watch_partial()
 
-    def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._partial.append(piece)
-            self._partial_size += len(piece)
-
     def _whole(self) -> bytes:
-        line = b"".join(self._partial)
+        line = bytes(self._partial)
         self._partial.clear()
-        self._partial_size = 0
         return line
 
     def _enqueue(self, line: bytes) -> None:
@@ -249,20 +221,19 @@ class LineReader(ClosableStream):
             self._lines.append(line)
             self._waiting_bytes += len(line)
         else:
-            self._odd(line, "not a message")
+            self._on_odd(line, "not a message")
 
     def _watch_partial(self) -> None:
         """Start a timer for a message without a line feed, which may never come."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        if 0 < self._partial_size <= _LONGEST_LATE and not (self._discard or self._body_left):
+        if 0 < len(self._partial) <= _LONGEST_LATE and not (self._discard or self._body_left):
             self._late = self._loop.call_later(_PATIENCE, self._take_late)
 
     def _take_late(self) -> None:
         self._late = None
-        line = b"".join(self._partial)
-        if is_whole(line):
+        if is_whole(bytes(self._partial)):
             self._enqueue(self._whole())
             self._wake()
 
@@ -274,7 +245,7 @@ class LineReader(ClosableStream):
         if is_whole(line):
             self._enqueue(line)
         else:
-            self._odd(line, "cut off, or not a message")
+            self._on_odd(line, "cut off, or not a message")
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -291,6 +262,16 @@ class LineReader(ClosableStream):
             self._reading = False
 
 
+def _read_some(descriptor: int, most: int) -> bytes | None:
+    """Return what is in a pipe, b"" at its end, None if nothing is there now."""
+    try:
+        return os.read(descriptor, most)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
 class FrameWriter(ClosableStream):
     """The server's standard input as a stream that takes messages.
 
@@ -302,9 +283,7 @@ class FrameWriter(ClosableStream):
     _HIGH = 256 * 1024
     _LIMIT = 4 * 1024 * 1024
 
-    def __init__(
-        self, descriptor: int, on_broken: Callable[[], None], requests: OpenRequests | None = None
-    ) -> None:
+    def __init__(self, descriptor: int, on_broken: Callable[[], None], requests: OpenRequests) -> None:
         self._loop = asyncio.get_running_loop()
         self._requests = requests
         self._fd = descriptor
@@ -327,7 +306,7 @@ class FrameWriter(ClosableStream):
         data = encode(item.message)
         if not isinstance(item.message, JSONRPCRequest) and len(self._backlog) > self._LIMIT:
             raise anyio.BrokenResourceError
-        if self._requests is not None and isinstance(item.message, JSONRPCRequest):
+        if isinstance(item.message, JSONRPCRequest):
             self._requests.asked(item.message)
         self._write(data)
         if isinstance(item.message, JSONRPCRequest):
@@ -418,17 +397,12 @@ class ErrorReader:
 
     def _read(self) -> bool:
         """Read once; return whether something was there."""
-        try:
-            data = os.read(self._fd, _ERROR_CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
+        data = _read_some(self._fd, _ERROR_CHUNK)
+        if data == b"":
             self._stop()
-            return False
-        self._server_log.feed(data)
-        return True
+        elif data:
+            self._server_log.feed(data)
+        return bool(data)
 
     def _stop(self) -> None:
         if self._fd >= 0:

@@ -18,7 +18,6 @@ from mcp_types import (
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
-    JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
     RequestId,
@@ -31,7 +30,8 @@ from omni_tui.servers.transports.json_rpc import (
     InvalidMessage,
     MalformedResponse,
     OpenRequests,
-    as_server_error,
+    message_body,
+    move_ambiguous_code,
     parse_message,
     unreadable_response,
 )
@@ -67,7 +67,7 @@ def checked_response(
         return response
     reader = _Reader(asked, odd)
     events = is_event_stream(response)
-    stream = _Events(response, reader) if events else _Whole(response, reader, _kind(response))
+    stream = _Events(response, reader) if events else _Whole(response, reader)
     headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
     headers.append(("content-type", _EVENTS if events else _JSON))
     return httpx2.Response(response.status_code, headers=headers, stream=stream, request=request)
@@ -124,11 +124,6 @@ class _Reader:
         self.odd(f"an answer could not be read: {why}")
         return message_line(unreadable_response(self.key, why))
 
-    def refused(self, what: str) -> bytes:
-        """Return the error for an answer that is not MCP."""
-        error = ErrorData(code=INVALID_REQUEST, message=what)
-        return message_line(JSONRPCError(jsonrpc="2.0", id=self.key, error=error))
-
 
 def message_line(message: JSONRPCMessage) -> bytes:
     """Return a message as one line of JSON; report an unreadable one to the call that waits."""
@@ -138,28 +133,16 @@ def message_line(message: JSONRPCMessage) -> bytes:
         and (call := current_call()) is not None
     ):
         call.words = message.error.message
-    body: dict[str, Any] = {"jsonrpc": "2.0"}
-    if not isinstance(message, JSONRPCNotification):
-        body["id"] = message.id
-    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
-        body["method"] = message.method
-        if message.params is not None:
-            body["params"] = message.params
-    elif isinstance(message, JSONRPCResponse):
-        body["result"] = message.result
-    else:
-        error = message.error if isinstance(message, MalformedResponse) else as_server_error(message.error)
-        body["error"] = {"code": error.code, "message": error.message}
-        if error.data is not None:
-            body["error"]["data"] = error.data
-    return to_json(body)
+    move_ambiguous_code(message)
+    return to_json(message_body(message))
 
 
 class _Unpacked(httpx2.AsyncByteStream):
     """The decoded body of a response. If it breaks off, the SDK keeps the connection."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, reader: _Reader) -> None:
         self._response = response
+        self._reader = reader
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """Yield the body in pieces of at most 1 MiB."""
@@ -176,11 +159,6 @@ class _Unpacked(httpx2.AsyncByteStream):
 class _Whole(_Unpacked):
     """A body that is one answer."""
 
-    def __init__(self, response: httpx2.Response, reader: _Reader, kind: str) -> None:
-        super().__init__(response)
-        self._reader = reader
-        self._kind = kind
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
         body = bytearray()
         async for piece in self._pieces():
@@ -195,9 +173,12 @@ class _Whole(_Unpacked):
         try:
             messages = reader.messages(body)
         except InvalidMessage as error:
-            if self._kind in (_JSON, ""):
+            kind = _kind(self._response)
+            if kind in (_JSON, ""):
                 return reader.unreadable(str(error) if body.strip() else "it is empty")
-            return reader.refused(f"no MCP server answers there, but something with {self._kind[:80]}")
+            what = f"no MCP server answers there, but something with {kind[:80]}"
+            refusal = ErrorData(code=INVALID_REQUEST, message=what)
+            return message_line(JSONRPCError(jsonrpc="2.0", id=reader.key, error=refusal))
         answers = [each for each in messages if isinstance(each, JSONRPCResponse | JSONRPCError)]
         if len(messages) > 1:
             reader.odd(f"{len(messages) - 1} more messages beside an answer were left out")
@@ -208,8 +189,7 @@ class _Events(_Unpacked):
     """An event stream, event by event; a complete event is passed at once."""
 
     def __init__(self, response: httpx2.Response, reader: _Reader) -> None:
-        super().__init__(response)
-        self._reader = reader
+        super().__init__(response, reader)
         self._other: list[bytes] = []
         self._data: list[bytes] = []
         self._size = 0
@@ -225,13 +205,13 @@ class _Events(_Unpacked):
                 first = False
             if ready:
                 yield b"".join(ready)
-            if self._size + lines.size > MAX_LINE + _HEAD:
+            if self._size + len(lines.rest) > MAX_LINE + _HEAD:
                 if self._reader.key is None:
                     self._reader.odd(_TOO_LONG_EVENT)
                     raise httpx2.StreamError("an event is too long")
                 yield _event([], self._reader.unreadable(_TOO_LONG))
                 return
-        rest = [*self._take(lines.rest()), *self._take(b"")]
+        rest = [*self._take(bytes(lines.rest)), *self._take(b"")]
         if rest:
             yield b"".join(rest)
 
@@ -289,11 +269,10 @@ def _event(other: list[bytes], data: bytes) -> bytes:
 
 
 class _Lines:
-    """Joins pieces to lines. `size` is the length of the incomplete one."""
+    """Joins pieces to lines; `rest` is the incomplete one."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self._parts: list[bytes] = []
+        self.rest = bytearray()
         self._after_return = False
 
     def take(self, piece: bytes) -> list[bytes]:
@@ -302,14 +281,9 @@ class _Lines:
             piece = piece.removeprefix(b"\n")
         self._after_return = piece.endswith(b"\r")
         first, *more = _BREAK.split(piece)
-        self._parts.append(first)
-        self.size += len(first)
+        self.rest += first
         if not more:
             return []
-        whole = [b"".join(self._parts), *more[:-1]]
-        self._parts, self.size = [more[-1]], len(more[-1])
+        whole = [bytes(self.rest), *more[:-1]]
+        self.rest = bytearray(more[-1])
         return whole
-
-    def rest(self) -> bytes:
-        """Return the unfinished last line."""
-        return b"".join(self._parts)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import anyio
 import httpx2
 import mcp_types as types
+from anyio.streams.memory import MemoryObjectSendStream
+from mcp.client._transport import TransportStreams
 from mcp.shared._httpx_utils import redirect_location, sse_within_origin, stream_within_origin
 from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import SessionMessage
@@ -28,19 +30,10 @@ from omni_tui.security.urls import shown_url
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.transports.base import ClosableStream, TransportContext
 from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
-from omni_tui.servers.transports.http import WebTransport, checked_url
-from omni_tui.servers.transports.http_client import open_client
+from omni_tui.servers.transports.http import checked_url
+from omni_tui.servers.transports.http_client import WebTransport
 from omni_tui.servers.transports.http_failures import explain_failure, explain_status
-from omni_tui.servers.transports.json_rpc import (
-    InvalidMessage,
-    MalformedResponse,
-    OpenRequests,
-    as_server_error,
-)
-
-if TYPE_CHECKING:
-    from anyio.streams.memory import MemoryObjectSendStream
-    from mcp.client._transport import TransportStreams
+from omni_tui.servers.transports.json_rpc import InvalidMessage, OpenRequests, move_ambiguous_code
 
 _log = logging.getLogger(__name__)
 
@@ -143,27 +136,19 @@ class PostWriter(ClosableStream):
             if (location := redirect_location(response)) is not None:
                 what = f"its endpoint redirects to {shown_url(str(location))}, which was not followed"
                 return types.ErrorData(code=types.INVALID_REQUEST, message=what)
-            text = await _beginning(response)
-            return _refusal(response.status_code, text) if response.status_code >= 400 else None
-
-
-async def _beginning(response: httpx2.Response) -> bytes:
-    """Read at most 64 KiB of a body; an acknowledgement is a word or nothing."""
-    text = bytearray()
-    async for chunk in response.aiter_bytes():
-        text += chunk
-        if len(text) > _LONGEST_REFUSAL:
-            break
-    return bytes(text[:_LONGEST_REFUSAL])
-
-
-def _refusal(status: int, text: bytes) -> types.ErrorData:
-    """Return the error for a status, with the SDK's codes for streamable HTTP."""
-    with contextlib.suppress(InvalidMessage):
-        message = parse(text)
-        if isinstance(message, types.JSONRPCError):
-            return message.error
-    return types.ErrorData(code=types.INTERNAL_ERROR, message="Server returned an error response")
+            text = bytearray()
+            async for chunk in response.aiter_bytes():  # an acknowledgement is a word or nothing
+                text += chunk
+                if len(text) > _LONGEST_REFUSAL:
+                    break
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return None
+        with contextlib.suppress(InvalidMessage):
+            message = parse(bytes(text[:_LONGEST_REFUSAL]))
+            if isinstance(message, types.JSONRPCError):
+                return message.error
+        # The SDK's code and words for streamable HTTP.
+        return types.ErrorData(code=types.INTERNAL_ERROR, message="Server returned an error response")
 
 
 MAX_EVENT = MAX_LINE
@@ -172,13 +157,11 @@ MAX_EVENT = MAX_LINE
 _LONGEST_ENDPOINT = 4096
 _REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _ENDED = ConnectionFailure("it ended the event stream", "Omni TUI tries again.")
-_ENDED_EARLY = ConnectionFailure(
-    "it ended the event stream before it named an endpoint", "Omni TUI tries again."
-)
+_ENDED_EARLY = ConnectionFailure(f"{_ENDED.what} before it named an endpoint", _ENDED.todo)
 
 
 class SseTransport(WebTransport):
-    """Async context manager that yields the two streams for the SDK's `Client`.
+    """Server-sent events and POSTs.
 
     Entering waits for the `endpoint` event and raises `ConnectionFailed` if it does not come.
     The context's `on_lost` is also called when the event stream ends.
@@ -191,31 +174,32 @@ class SseTransport(WebTransport):
         self._fault: ConnectionFailure | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: PostWriter | None = None
-        self.absent = False
+        self._absent = False
 
     async def __aenter__(self) -> TransportStreams:
         url = checked_url(self._spec)
-        loop = asyncio.get_running_loop()
-        endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
+        endpoint: asyncio.Future[PostWriter] = asyncio.get_running_loop().create_future()
         inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         async with contextlib.AsyncExitStack() as stack:
-            client = open_client(self._spec, url, self, auth=self._context.auth)
-            await stack.enter_async_context(client)
+            client = await stack.enter_async_context(self.open_client(url))
             stack.push_async_callback(self._end)
             stack.callback(reader.close)
             self._reader = asyncio.create_task(
                 self._follow(client, url, endpoint, inward), name=f"events of {self._spec.name}"
             )
             try:
-                address = await endpoint
+                outbox = await endpoint
             except asyncio.CancelledError:
                 endpoint.cancel()
                 raise
             if self._reader.done():
                 raise ConnectionFailed(self.failure() or _ENDED)
-            self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
-        return reader, self._outbox
+        return reader, outbox
+
+    def absent(self) -> bool:
+        """Return whether the address was reached, and offers no event stream."""
+        return self._absent
 
     def failure(self) -> ConnectionFailure | None:
         """Return why connecting failed or the connection ended."""
@@ -236,13 +220,13 @@ class SseTransport(WebTransport):
         self,
         client: httpx2.AsyncClient,
         url: httpx2.URL,
-        endpoint: asyncio.Future[httpx2.URL],
+        endpoint: asyncio.Future[PostWriter],
         inward: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
         """Read the events until the stream ends; note what went wrong, and raise nothing."""
         try:
             await self._read(client, url, endpoint, inward)
-            self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
+            self._fault = _ENDED if self._outbox is not None else _ENDED_EARLY
         except ConnectionFailed as error:
             self._fault = error.failure
         except httpx2.SSEError as error:
@@ -268,48 +252,48 @@ class SseTransport(WebTransport):
         self,
         client: httpx2.AsyncClient,
         url: httpx2.URL,
-        endpoint: asyncio.Future[httpx2.URL],
+        endpoint: asyncio.Future[PostWriter],
         inward: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
         async with sse_within_origin(client, url, max_event_size=MAX_EVENT) as events:
             self._judge(events.response)
             async for event in events:
                 if event.event == "endpoint" and not endpoint.done():
-                    endpoint.set_result(_endpoint(events.response.request.url, event.data))
-                elif event.event == "message" and event.data and endpoint.done():
-                    await self._take(event.data, inward)
+                    address = _endpoint(events.response.request.url, event.data)
+                    self._outbox = PostWriter(client, address, inward.clone())
+                    endpoint.set_result(self._outbox)
+                elif event.event == "message" and event.data and self._outbox is not None:
+                    for message in self._messages(event.data, self._outbox):
+                        await inward.send(SessionMessage(message))
 
     def _judge(self, response: httpx2.Response) -> None:
         """Raise `ConnectionFailed` unless the answer to the GET is an event stream."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         status = response.status_code
-        self.absent = True
+        self._absent = True
         if (location := redirect_location(response)) is not None:
             what = f"redirects to {shown_url(str(location))}, which was not followed"
             raise ConnectionFailed(ConnectionFailure(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
-            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _REFUSED_STATUSES
+            self._absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _REFUSED_STATUSES
             raise ConnectionFailed(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
-            raise ConnectionFailed(
-                ConnectionFailure(what, "Check the path of the URL, which often ends in /sse.")
-            )
-        self.absent = False
+            todo = "Check the path of the URL, which often ends in /sse."
+            raise ConnectionFailed(ConnectionFailure(what, todo))
+        self._absent = False
 
-    async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-        requests = self._outbox.requests if self._outbox is not None else OpenRequests()
-        for message in read(data.encode("utf-8", "replace"), requests):
+    def _messages(self, data: str, outbox: PostWriter) -> Iterator[types.JSONRPCMessage]:
+        for message in read(data.encode("utf-8", "replace"), outbox.requests):
             if isinstance(message, InvalidMessage):
                 self.odd(f"an event was left out: {message}")
                 continue
-            if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
                 if message.id is None:
-                    message.id = self._outbox.requests.sole()
-                self._outbox.answered(message.id)
-                if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedResponse):
-                    message.error = as_server_error(message.error)
-            await inward.send(SessionMessage(message))
+                    message.id = outbox.requests.sole()
+                outbox.answered(message.id)
+                move_ambiguous_code(message)
+            yield message
 
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session, as the endpoint's address does."""

@@ -19,13 +19,8 @@ from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.servers import reaper
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
-from omni_tui.servers.processes import (
-    YIELD_RETRY_S,
-    YIELD_TRIES,
-    yield_process,
-    yield_session,
-)
-from omni_tui.servers.transports.base import TransportContext
+from omni_tui.servers.processes import YIELD_RETRY_S, YIELD_TRIES, yield_process, yield_session
+from omni_tui.servers.transports.base import Transport, TransportContext
 from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
@@ -50,11 +45,6 @@ class ServerProcess:
         self._loop = asyncio.get_running_loop()
         self._watch()
 
-    @property
-    def returncode(self) -> int | None:
-        """Exit code, negative for a signal; None while it runs."""
-        return self.process.returncode
-
     async def wait(self, seconds: float) -> bool:
         """Wait for the exit; return whether it came in time."""
         with contextlib.suppress(TimeoutError):
@@ -68,7 +58,7 @@ class ServerProcess:
         except ProcessLookupError:
             return False
         except PermissionError:
-            return True
+            pass
         return True
 
     def _watch(self) -> None:
@@ -91,16 +81,12 @@ class ServerProcess:
             self._loop.call_soon_threadsafe(self.exited.set)
 
 
-class StdioTransport:
-    """Async context manager that runs a server and yields the two streams for the SDK's `Client`.
+class StdioTransport(Transport):
+    """Runs a server as a process.
 
     Entering raises `ConnectionFailed` if the program cannot be started. Leaving ends the process and
     all of its group: end of input, a second, SIGTERM, a second, SIGKILL; also if it is cancelled.
     """
-
-    web = False
-    absent = False
-    session_lost = False
 
     def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
@@ -112,25 +98,15 @@ class StdioTransport:
         self._death: int | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    @property
-    def invalid_messages(self) -> int:
-        """How many lines of standard output were no messages, or malformed answers."""
-        return self._reader.odd if self._child else 0
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the server, also the id of its group; None before it runs."""
-        return self._child.pid if self._child else None
-
     async def __aenter__(self) -> tuple[LineReader, FrameWriter]:
         self._server_log.begin()
         # In a thread: on a busy machine, starting a program takes a tenth of a second.
         loop = asyncio.get_running_loop()
-        begun = loop.run_in_executor(self._processes.threads, self._begin)
+        starting = loop.run_in_executor(self._processes.threads, self._begin)
         try:
-            self._attach(await asyncio.shield(begun))
+            self._attach(await asyncio.shield(starting))
         except asyncio.CancelledError:
-            self._stopping = asyncio.create_task(self._abandon(begun), name=f"abandon {self._spec.name}")
+            self._stopping = asyncio.create_task(self._abandon(starting), name=f"abandon {self._spec.name}")
             await asyncio.shield(self._stopping)
             raise
         return self._reader, self._writer
@@ -151,19 +127,24 @@ class StdioTransport:
 
     def _attach(self, process: subprocess.Popen[bytes]) -> ServerProcess:
         child = self._child = ServerProcess(process)
+        self.pid = child.pid
         pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
         stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
         requests = OpenRequests()
-        self._reader = LineReader(stdout, requests, self._server_log.odd)
+        self._reader = LineReader(stdout, requests, self._note_odd)
         self._writer = FrameWriter(stdin, self._reader.finish, requests)
         self._errors = ErrorReader(stderr, self._server_log)
         self._watcher = asyncio.create_task(self._follow(child), name=f"exit of {self._spec.name}")
         return child
 
-    async def _abandon(self, begun: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+    def _note_odd(self, line: bytes, why: str) -> None:
+        self.invalid_messages += 1
+        self._server_log.odd(line, why)
+
+    async def _abandon(self, starting: asyncio.Future[subprocess.Popen[bytes]]) -> None:
         """End a program as soon as it has started: nobody waits for it any more."""
         try:
-            process = await begun
+            process = await starting
         except Exception:  # it did not start
             return
         await self._stop(self._attach(process))
@@ -180,18 +161,16 @@ class StdioTransport:
         if self._child is None:
             return None
         if self._reader.fault:
-            return ConnectionFailure(
-                self._reader.fault, f"The server is faulty. {suggest_log(self._spec.name)}"
-            )
+            todo = f"The server is faulty. {suggest_log(self._spec.name)}"
+            return ConnectionFailure(self._reader.fault, todo)
         if self._death is None:
             return None
-        words = self._server_log.exit_reason
-        how = f"exited with code {self._death}"
+        what = f"it exited with code {self._death}"
         if self._death < 0:
-            how = f"was ended by {_signal_name(-self._death)}"
-        return ConnectionFailure(
-            f"it {how}" + (f": {words}" if words else ""), suggest_log(self._spec.name)
-        )
+            what = f"it was ended by {_signal_name(-self._death)}"
+        if words := self._server_log.exit_reason:
+            what += f": {words}"
+        return ConnectionFailure(what, suggest_log(self._spec.name))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         try:
@@ -219,14 +198,14 @@ class StdioTransport:
             tries += 1
         await child.exited.wait()
         if self._stopping is None:
-            self._death = child.returncode
+            self._death = child.process.returncode
         self._reader.drain()
 
     async def _stop(self, child: ServerProcess) -> None:
         process = child.process
         try:
             if self._reader.eof and await child.wait(_EXIT_GRACE):
-                self._death = child.returncode
+                self._death = child.process.returncode
             await self._reader.aclose()
             self._writer.release()
             if process.stdin is not None:
@@ -256,15 +235,13 @@ class StdioTransport:
             await self._unregister(child)
 
     async def _unregister(self, child: ServerProcess) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            threads = self._processes.threads
-            begun = asyncio.get_running_loop().run_in_executor(
-                threads, self._processes.unregister, child.pid
-            )
+            ending = loop.run_in_executor(self._processes.threads, self._processes.unregister, child.pid)
         except RuntimeError:  # the thread pool is closed: this server ended late
             self._processes.unregister(child.pid)
         else:
-            await begun
+            await ending
 
 
 def _signal_name(number: int) -> str:
@@ -275,18 +252,12 @@ def _signal_name(number: int) -> str:
 
 
 def _why_not(spec: ServerSpec, error: OSError | ValueError) -> ConnectionFailure:
-    """Return why a program could not be started."""
-    start = f"cannot start '{spec.command}'"
+    start, place = f"cannot start '{spec.command}'", SOURCE_WORDS[spec.source]
     if isinstance(error, ValueError):
-        return ConnectionFailure(
-            f"{start}: {error}", f"Correct the command in {SOURCE_WORDS[spec.source]}.", lasting=True
-        )
+        return ConnectionFailure(f"{start}: {error}", f"Correct the command in {place}.", lasting=True)
     if spec.cwd and error.filename == spec.cwd:
-        return ConnectionFailure(
-            f"{start}: no such folder: {spec.cwd}",
-            f"Correct cwd in {SOURCE_WORDS[spec.source]}.",
-            lasting=True,
-        )
+        what = f"{start}: no such folder: {spec.cwd}"
+        return ConnectionFailure(what, f"Correct cwd in {place}.", lasting=True)
     reasons = {
         errno.ENOENT: "no such program; check command/PATH",
         errno.EACCES: "not permitted to run it; check that it is an executable file",
@@ -297,8 +268,5 @@ def _why_not(spec: ServerSpec, error: OSError | ValueError) -> ConnectionFailure
     }
     why = reasons.get(error.errno or 0, error.strerror or str(error))
     lasting = error.errno not in (errno.EMFILE, errno.EAGAIN)
-    return ConnectionFailure(
-        f"{start}: {why}",
-        f"Correct the command in {SOURCE_WORDS[spec.source]}, then reconnect.",
-        lasting=lasting,
-    )
+    todo = f"Correct the command in {place}, then reconnect."
+    return ConnectionFailure(f"{start}: {why}", todo, lasting=lasting)

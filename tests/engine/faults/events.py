@@ -113,11 +113,11 @@ class Events:
             return
         handler.wfile.write(self.opening)
         session = str(next(self._numbers))
-        if self.endpoint is not None:
-            endpoint = self.endpoint or f"/messages?session={session}"
-            handler.wfile.write(f"event: endpoint\r\ndata: {endpoint}\r\n\r\n".encode())
-        with self._lock:
+        with self._lock:  # before the client is told where to post: it may do so at once
             self._streams[session] = handler.connection
+            if self.endpoint is not None:
+                endpoint = self.endpoint or f"/messages?session={session}"
+                handler.wfile.write(f"event: endpoint\r\ndata: {endpoint}\r\n\r\n".encode())
         with suppress(OSError):
             handler.connection.recv(1)
 
