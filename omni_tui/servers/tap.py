@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
 import anyio
@@ -37,6 +37,8 @@ from omni_tui.servers.server_redactor import ServerRedactor
 from omni_tui.servers.transports.base import ClosableStream
 from omni_tui.servers.transports.json_rpc import move_ambiguous_code
 from omni_tui.servers.wire_log import LoggedFrame, WireLog
+
+T = TypeVar("T")
 
 _CALL = "tools/call"
 _GREETINGS = ("initialize", "server/discover")
@@ -83,13 +85,27 @@ class InFlightCall:
 
 _sent: WeakSet[Dispatch] = WeakSet()
 """Dispatches whose frame was let through once, over whatever connection."""
-_current: ContextVar[InFlightCall | None] = ContextVar("dispatch", default=None)
-_page: ContextVar[ListPage | None] = ContextVar("page", default=None)
+
+
+class Slot(Generic[T]):
+    """Holds a value for the code of one block, and nothing afterwards.
+
+    A context outlives its block: a cancelled timer keeps its own until the timer's time has come. With the
+    value itself in the context, each answer would stay in memory for as long as a call may take.
+    """
+
+    def __init__(self, value: T) -> None:
+        self.value: T | None = value
+
+
+_current: ContextVar[Slot[InFlightCall] | None] = ContextVar("dispatch", default=None)
+_page: ContextVar[Slot[ListPage] | None] = ContextVar("page", default=None)
 
 
 def current_call() -> InFlightCall | None:
     """Return the call that the running code belongs to, None outside of calls."""
-    return _current.get()
+    slot = _current.get()
+    return slot.value if slot is not None else None
 
 
 class Tap:
@@ -141,11 +157,13 @@ class Tap:
         if dispatch.server != self._server:
             raise DispatchRefused(f"a call for {dispatch.server!r} met the connection of {self._server!r}")
         call = InFlightCall(dispatch)
-        token = _current.set(call)
+        slot = Slot(call)
+        token = _current.set(slot)
         try:
             yield call
         finally:
             call.open = False
+            slot.value = None
             _current.reset(token)
             if call.request is not None:
                 self._passed.pop(call.request, None)
@@ -154,10 +172,12 @@ class Tap:
     def listing(self, kind: str) -> Iterator[ListPage]:
         """Yield the page that the answer to a list request inside this block fills."""
         page = ListPage(kind)
-        token = _page.set(page)
+        slot = Slot(page)
+        token = _page.set(slot)
         try:
             yield page
         finally:
+            slot.value = None
             _page.reset(token)
             for request in [request for request, each in self._lists.items() if each is page]:
                 del self._lists[request]
@@ -201,7 +221,8 @@ class Tap:
             return
         request = coerce_request_id(message.id)
         if (kind := LIST_KEYS.get(message.method)) is not None:
-            asked = _page.get()
+            slot = _page.get()
+            asked = slot.value if slot is not None else None
             self._lists[request] = asked if asked is not None and asked.kind == kind else ListPage(kind)
         self._answered.pop(request, None)
         self._waiting[request] = message.method
@@ -242,7 +263,7 @@ class Tap:
         return False
 
     def _check_call(self, message: JSONRPCRequest) -> None:
-        call = _current.get()
+        call = current_call()
         if call is None or not call.open or call.dispatch.server != self._server:
             raise DispatchRefused("a tools/call was about to be sent that nobody dispatched")
         if call.passed:
@@ -367,7 +388,7 @@ class GuardedWriter(ClosableStream):
         except Exception as error:
             if noted is not None:
                 noted.lost = True
-            message, call = item.message, _current.get()
+            message, call = item.message, current_call()
             is_call = isinstance(message, JSONRPCRequest) and message.method == _CALL
             if isinstance(error, anyio.ClosedResourceError) and is_call and call is not None:
                 call.unsent = True  # the transport is closed: nothing was sent

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers import Dispatch, DispatchRefused, Processes
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.tap import GuardedReader, GuardedWriter, Tap, canonical
+from omni_tui.servers.tap import GuardedReader, GuardedWriter, Slot, Tap, canonical, current_call
 from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.stdio import StdioTransport
@@ -239,3 +240,19 @@ async def test_call_as_a_notification_is_refused(wired: Wired) -> None:
         with wire.tap.open(replace(DISPATCH)), pytest.raises(DispatchRefused, match="without an id"):
             await wire.writer.send(SessionMessage(note))
         assert await wire.calls() == []
+
+
+async def test_a_context_that_outlives_its_call_or_its_list_keeps_nothing_of_the_answer() -> None:
+    """A cancelled timer keeps its context until its time has come: an answer must not stay for so long."""
+    tap = Tap("s", lambda _dispatch: True)
+    with tap.open(replace(DISPATCH)) as call, tap.listing("tools") as page:
+        call.answer = {"content": []}
+        outliving = copy_context()
+        held = [value for value in outliving.values() if isinstance(value, Slot)]
+        assert [value.value for value in held if value.value in (call, page)] != []
+        assert outliving.run(current_call) is call
+    assert outliving.run(current_call) is None
+    for value in outliving.values():
+        assert value is not call
+        assert value is not page
+        assert not isinstance(value, Slot) or value.value is None
