@@ -39,8 +39,11 @@ shared_work.share()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of a short run what a family of cases has beyond its number."""
-    if LONG:
+    """Leave out of a short run what a family of cases has beyond its number.
+
+    Pictures are all drawn anew together: one that is left out would be wrong from then on.
+    """
+    if LONG or config.getoption("--snapshot-update", default=False):
         return
     families: defaultdict[tuple[Path, str], list[pytest.Function]] = defaultdict(list)
     for item in items:

@@ -12,6 +12,7 @@ from textual.events import Key
 
 from omni_tui.face import actions
 from omni_tui.face.app import OmniApp
+from omni_tui.face.key_names import show_key
 from omni_tui.face.messages import CopyText, OpenTool, RunAction, ShowServerLog
 from omni_tui.face.panes.approvals import ApprovalsPane
 from omni_tui.face.panes.base import Pane
@@ -130,6 +131,26 @@ async def test_folded_the_bar_says_that_servers_need_you(
         sign = next((mark for mark in "✗◐○" if mark in said), "")
         assert said in line or (width == 60 and f"F2 servers{sign} ·" in line), line
         assert "F1 keys" in line
+
+
+@pytest.mark.parametrize("pane", ["f2", "f3", "f4", "f5"])
+@pytest.mark.parametrize("width", [100, 80, 60])
+async def test_a_count_in_the_bar_is_left_out_only_where_its_room_goes_to_a_key(
+    width: int, pane: str
+) -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(width, 24)) as pilot:
+        await face.settle(pilot)
+        await pilot.press(pane)
+        await face.settle(pilot)
+        footer = face.app.main.query_one(FooterBar)
+        line = footer.render().plain
+        if "F2 servers 4 ✗1" in line:
+            return
+        keys = [hint for hint in footer._hints if f"{show_key(hint.key)} {hint.label}" in line]
+        whole = next(footer._folded_tabs()).cell_length
+        needed = sum(len(f"{show_key(hint.key)} {hint.label}") + 3 for hint in keys) - 3
+        assert whole + 2 + needed > width - 2, line
 
 
 async def test_a_long_title_gives_way_to_the_mode_and_the_model() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from textual.content import Content
 from textual.style import Style
@@ -69,31 +71,40 @@ class FooterBar(Widget):
     def render(self) -> Content:
         """Return the line."""
         width = self.size.width
-        left = self._folded_tabs() if self._folded else self._open_tabs()
+        lefts = list(self._folded_tabs()) if self._folded else [self._open_tabs()]
+        fitting = [self._fitting(width - left.cell_length - 2) for left in lefts]
+        # The keys of the pane matter more than counts; but counts that cost no key stay.
+        kept = [sum(hint.weight < OPTIONAL for hint in hints) for hints in fitting]
+        best = kept.index(max(kept))
+        left, line = lefts[best], join_content("   ", map(_hint, fitting[best]))
+        return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
+
+    def _fitting(self, room: int) -> list[KeyHint]:
+        """Return the hints for which there is room."""
         hints = list(self._hints)
-        room = width - left.cell_length - 2
-        if self._folded and _width([hint for hint in hints if hint.weight < OPTIONAL]) > room:
-            left = self._folded_tabs(brief=True)  # the keys of the pane matter more than counts
-            room = width - left.cell_length - 2
         while hints and _width(hints) > room:
             heaviest = max(hint.weight for hint in hints)
             hints.remove([hint for hint in hints if hint.weight == heaviest][-1])
-        right = [_hint(hint) for hint in hints]
-        line = join_content("   ", right)
-        return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
+        return hints
 
     def _open_tabs(self) -> Content:
         return join_content("  ", (_tab(tab, counted=False) for tab in self._tabs))
 
-    def _folded_tabs(self, *, brief: bool = False) -> Content:
+    def _folded_tabs(self) -> Iterator[Content]:
+        """Yield the panes with all counts, then only with those of troubles, then with none.
+
+        What waits for the person is always counted.
+        """
         dot = Content.styled(" · ", "$text-3")
-        tabs = (_without_counts(tab) if brief and not tab.waiting else tab for tab in self._tabs)
-        return dot.join(_tab(tab, counted=True) for tab in tabs)
+        briefer = [msgspec.structs.replace(tab, count=tab.count * tab.waiting) for tab in self._tabs]
+        for tabs in (self._tabs, briefer, map(_without_counts, briefer)):
+            yield dot.join(_tab(tab, counted=True) for tab in tabs)
 
 
 def _without_counts(tab: PaneTab) -> PaneTab:
-    trouble = msgspec.structs.replace(tab.trouble, count=0) if tab.trouble is not None else None
-    return msgspec.structs.replace(tab, count=0, trouble=trouble)
+    if tab.trouble is None or tab.waiting:
+        return tab
+    return msgspec.structs.replace(tab, trouble=msgspec.structs.replace(tab.trouble, count=0))
 
 
 def _tab(tab: PaneTab, *, counted: bool) -> Content:
