@@ -36,7 +36,7 @@ PROGRAMS = {"redis": ("redis-server",), "keyring": ("gnome-keyring-daemon", "dbu
 """The programs of a part that is not called like its one program."""
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|SEED|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|SEED|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR|COLUMNS|LINES)$"
 )
 
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

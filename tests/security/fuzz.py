@@ -73,6 +73,8 @@ def tape_of(seed: int, count: int, *, bare: bool = False) -> tuple[bytes, dict[s
             "COLORTERM": "truecolor",
             "XDG_CONFIG_HOME": folder,
         }
+        for name in ("COLUMNS", "LINES"):  # they would count for more than the terminal's size
+            environ.pop(name, None)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.security.fuzz_app", *words],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True,

@@ -216,14 +216,21 @@ class PtyApp:
             pass
         return bytes(self.tape[-3000:]).decode("utf-8", "replace").replace("\x1b", "␛")
 
+    def ended(self) -> str:
+        """Wait until the app has ended; return the end of what it wrote.
+
+        Read on meanwhile: a terminal takes 4 KiB, and an app that cannot write its last picture waits.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"it does not end:\n{self.text}"
+            self.pump(0.1)
+        return self.end()
+
     def leave(self) -> None:
         """Leave as a person does; the app must end with 0, say nothing more, and restore the screen."""
         self.press(CTRL_Q)
-        end = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None:
-            assert time.monotonic() < end, f"ctrl+q does not end it:\n{self.text}"
-            self.pump(0.1)
-        said = self.end()
+        said = self.ended()
         assert self.process.returncode == 0, said
         assert "Traceback" not in said, said
 

@@ -72,8 +72,7 @@ def test_who_looks_at_it_hears_nothing_and_a_stop_or_a_signal_gives_the_title_ba
         face.until(lambda _text: titles(face)[-1].startswith("(1) Omni TUI"))
         face.until("1 to approve")
         face.process.send_signal(signal.SIGTERM)
-        face.process.wait(30)
-        face.end()
+        face.ended()
         restored(face)
         assert bells(face) == 0
 

@@ -115,7 +115,8 @@ def test_what_comes_in_one_go_decides_nothing(face: PtyApp, tmp_path: Path) -> N
     at_the_card(face)
     for paste in some(["AAAA", "A", "R", "yes\rA\rR\r"], 2):
         face.paste(paste)
-        face.press_until(F4, COMPOSER)
+        face.press_until(F4, "F5 to decide")
+        face.until(COMPOSER)
         assert waiting(face.text) == 1, paste
         face.press_until(F5, "A approve")
     for keys in some(["AAAA", "RRRR", "xR", "xA", "Really, do it A", "yes A"], 3):
