@@ -216,6 +216,28 @@ async def test_a_replay_does_not_end_for_a_session_that_is_followed_no_more(tmp_
         await b.close()
 
 
+async def test_what_happens_at_the_very_end_of_a_replay_is_not_lost(tmp_path: Path) -> None:
+    """The last page was read before it, and the client is not yet told of what happens."""
+    async with rig(tmp_path, demo=False) as a:
+        b = await another(a, resume=a.client.session)
+        read, titles = b.session.journal.read, iter(["one", "two"])
+
+        async def meanwhile(after: int, limit: int) -> Any:
+            page = await read(after, limit)
+            if not page and (title := next(titles, "")):
+                await a.ask(c.RenameSession(session=a.session_id, title=title))
+            return page
+
+        b.session.journal.read = meanwhile  # type: ignore[method-assign]
+        seen = len(b.seen)
+        b.link.send(c.Replay(after=0))
+        done = await b.until(e.ReplayDone, after=seen)
+        journalled = [event for event in b.seen[seen:] if event.journalled]
+        assert [event.title for event in journalled if isinstance(event, e.SessionTitled)] == ["one", "two"]
+        assert done.head == journalled[-1].seq
+        await b.close()
+
+
 async def test_a_message_goes_to_no_session_that_is_opened_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

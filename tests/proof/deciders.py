@@ -67,12 +67,13 @@ class Race:
     async def run(self) -> str:
         """Let a call come, decide on it at once from two sides, and say what is wrong with the outcome."""
         one, other = self._clients
-        before, also = len(one.seen), len(other.seen)
+        before = len(one.seen)
         earlier = {event.call for event in one.of(e.ApprovalRequested)}
         await one.ask(c.SendMessage(text="go"))
         # An edited call of the race before may be shown once more.
         shown = await one.until(e.ApprovalRequested, lambda event: event.call not in earlier, after=before)
-        await other.until(e.ApprovalRequested, lambda event: event.call == shown.call, after=also)
+        same = (shown.call, shown.digest)  # the other may have had it already when this race began
+        await other.until(e.ApprovalRequested, lambda event: (event.call, event.digest) == same)
         verdicts = [self._chance.choice(("approve", "reject")) for _ in range(2)]
         work: list[Coroutine[Any, Any, object]] = [
             self._decide(client, shown, verdict)

@@ -85,15 +85,20 @@ async def replay(engine: Engine, client: Client, after: int, request: int, *, ta
                     outbox.replayed(event)
             client.tell(_left_out(session, begins))
             after = begins - 1
-        while (page := await session.journal.read(after, _PAGE)) or outbox.skipped > after:
+        while True:
+            skipped = outbox.skipped
+            page = await session.journal.read(after, _PAGE)
+            if not page and outbox.skipped == skipped:
+                break  # what was left to this replay before the read was on disk by then
             await outbox.room()
             if client.session != session.journal.session:
                 return  # it follows another session by now, and asks for that one's events
             for event in page:
                 outbox.replayed(event)
-            after = page[-1].seq if page else outbox.skipped
+                after = event.seq
         if client.session != session.journal.session:
             return
+        after = max(after, outbox.skipped)
         outbox.end_replay(after)
         if begins:
             client.tell(_left_out(session, begins))
