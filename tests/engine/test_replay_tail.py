@@ -12,9 +12,8 @@ from omni_tui.models.base import ToolCall
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_stats import ReadStats
 from omni_tui.security.text import safe, safe_line
-from tests.engine.rig import Rig, rig
+from tests.engine.rig import Rig, rig, turns
 from tests.scripted_model import ScriptedModel, reply
 
 TAIL = 40
@@ -36,7 +35,8 @@ async def long_session(running: Rig, turns: int = 60) -> None:
 
 async def replayed(running: Rig, tail: int) -> list[AnyEvent]:
     """Return what a replay sends."""
-    await running.ask(ReadStats())  # what came before has been seen then
+    # What came before has been seen then: a reply may overtake it.
+    await turns(lambda: max(event.seq for event in running.seen) == running.session.journal.head)
     begin = len(running.seen)
     done = await running.ask(c.Replay(after=0, tail=tail))
     assert isinstance(done, e.ReplayDone)

@@ -19,12 +19,12 @@ from tests.wire.redis_machine import until
 
 FLOODING = Path(__file__).with_name("flooding_server.py")
 MB = 1 << 20
-SENT = times(200, 1_000) * MB
-"""Bytes that a flood sends, if it gets rid of them."""
+SENT = times(100, 1_000) * MB
+"""Bytes that a flood sends, if it gets rid of them: more than an engine may grow by."""
 CALLS = times(8, 40)
-GROWS = 150 * MB
+GROWS = 80 * MB
 """What an engine may grow by: a message may have 16 MiB, and stands a few times while it is read."""
-GROWS_BY_RESULTS = 350 * MB
+GROWS_BY_RESULTS = 220 * MB
 """The same where results of 15 MiB are taken, shown, saved and told to a model."""
 HOWS = ("notes", "errors", "line", "pages", "results")
 
