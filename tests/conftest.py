@@ -48,7 +48,7 @@ gc.disable()  # what is imported and collected by pytest stays
 
 # No example fails because the machine is busy. The short run tries the same examples each time.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("short", _UNHURRIED, max_examples=25, derandomize=True)
+settings.register_profile("short", _UNHURRIED, max_examples=15, derandomize=True)
 settings.register_profile("long", _UNHURRIED, max_examples=100, print_blob=True)
 settings.load_profile("long" if LONG else "short")
 

@@ -22,7 +22,7 @@ def times(short: int, long: int) -> int:
 
 def examples(long: int) -> int:
     """Return how many examples Hypothesis tries where it is to try more or fewer than by default."""
-    return times(max(20, long // 5), long)
+    return times(max(12, long // 8), long)
 
 
 def some(values: Iterable[_T], count: int) -> list[_T]:

@@ -29,6 +29,7 @@ from omni_tui.protocol.server_requests import (
     ServerRequestOpened,
 )
 from omni_tui.protocol.server_settings import EnableServer
+from omni_tui.protocol.session_search import RenameSession
 from omni_tui.protocol.signin import FinishSignIn, OpenSignInPage
 from omni_tui.servers import Dispatch
 from omni_tui.servers.server_request_types import ServerRequest
@@ -225,7 +226,7 @@ async def test_what_happens_at_the_very_end_of_a_replay_is_not_lost(tmp_path: Pa
         async def meanwhile(after: int, limit: int) -> Any:
             page = await read(after, limit)
             if not page and (title := next(titles, "")):
-                await a.ask(c.RenameSession(session=a.session_id, title=title))
+                await a.ask(RenameSession(session=a.session_id, title=title))
             return page
 
         b.session.journal.read = meanwhile  # type: ignore[method-assign]

@@ -158,7 +158,7 @@ async def test_a_markup_action_in_a_name_is_no_action() -> None:
     face = Face(*everywhere("[@click=app.quit]xxxxxxxx[/]"))
     async with face.app.run_test(size=(160, 45)) as pilot:
         await face.settle(pilot)
-        for y in range(45):
+        for y in some(range(45), 15):
             for x in (8, 40, 60, 112, 130):
                 if drawn(face.app).splitlines()[y][x : x + 1].strip():
                     await pilot.click(offset=(x, y))

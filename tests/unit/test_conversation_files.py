@@ -51,6 +51,7 @@ from omni_tui.protocol import events as e
 from omni_tui.protocol.errors import FileInTheWay, UserError
 from omni_tui.protocol.loaded import CallLoaded
 from omni_tui.security.redaction import Redactor
+from tests.lengths import examples
 
 BIDI = "\u202e"
 EVIL = (
@@ -686,7 +687,9 @@ ITEMS = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(items=st.lists(ITEMS, min_size=1, max_size=8), title=NAME)
 def test_saved_and_loaded_and_saved_again_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, items: list[FileItem], title: str
