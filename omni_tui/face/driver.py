@@ -1,6 +1,6 @@
 """The terminal driver: what one read of the keyboard means, and leaving the terminal as it was found.
 
-Mends four things of Textual 8.2.8:
+Mends five things of Textual 8.2.8:
 
 - An escape sequence inside a bracketed paste is taken apart into key presses. Here everything from the
   opening mark to the closing one is one paste.
@@ -8,6 +8,7 @@ Mends four things of Textual 8.2.8:
   paste (`is_burst`), and so is what follows it at once.
 - Bytes that are not UTF-8 end the input thread. Here they are replaced.
 - The keys of xterm's modifyOtherKeys (`CSI 27 ; modifier ; code ~`) are read as single characters.
+- The signals to stop and to go on are handled in the middle of anything. Here the loop handles them.
 
 All keys of one read carry the same time, so that `approval.arming` can tell that they came together.
 """
@@ -236,30 +237,60 @@ class TerminalDriver(LinuxDriver):
         self.window = TerminalWindow(self.write)
         self._reading = False
         self._read_at = float("-inf")
+        self._taken = False
+        self._stop_due = False
+
+    # --- taking the terminal, and giving it back
 
     def start_application_mode(self) -> None:
-        """Take the terminal. A signal to end acts like ctrl+q from here on: leave, and park the turn."""
+        """Take the terminal. A signal to end acts like ctrl+q from here on: leave, and park the turn.
+
+        From here on the loop handles signals. Textual handles those to stop and to go on wherever the
+        program is just then: in the middle of a write, whose lock it would wait for, or of taking the
+        terminal, which it would then do twice, with two threads that read it.
+        """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
+        with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
+            loop.add_signal_handler(signal.SIGTSTP, self._stop_soon)
+            loop.add_signal_handler(signal.SIGCONT, self._go_on)
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        self.window.terminal_taken()
+        # In the background it cannot be taken.
+        self._taken = self._key_thread is not None and self._key_thread.is_alive()
+        if self._taken:
+            self.window.terminal_taken()
 
     def stop_application_mode(self) -> None:
         """Give the terminal back, with its title."""
+        self._taken = False
         self.window.terminal_left()
         super().stop_application_mode()
 
-    def _sigcont_application(self, *_: object) -> None:
+    def _stop_soon(self) -> None:
+        """Stop when the signals that have come by now are handled: one to go on ends the wait to stop."""
+        self._stop_due = True
+        asyncio.get_running_loop().call_soon(self._stop)
+
+    def _stop(self) -> None:
+        if not self._stop_due:
+            return
+        self._stop_due = False
+        if self._taken and self._auto_restart:
+            self.suspend_application_mode()
+            self._must_signal_resume = True
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _go_on(self) -> None:
         """Take the terminal again, if it was given back before the stop.
 
-        A hang-up comes with SIGCONT too, and `kill -CONT` to a program that runs: Textual would start its
-        threads a second time, and the first of them would never end.
+        A hang-up comes with SIGCONT too, and `kill -CONT` to a program that runs. What goes on in the
+        background cannot take the terminal, and tries again when it goes on the next time.
         """
+        self._stop_due = False
         if self._must_signal_resume:
-            super()._sigcont_application()
-        elif self._key_thread is not None and self._key_thread.is_alive():
+            self.resume_application_mode()
+        elif self._taken:
             self._app.post_message(self.SignalResume())
 
     def input_since(self, stamp: float) -> bool:

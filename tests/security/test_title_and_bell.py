@@ -77,6 +77,26 @@ def test_who_looks_at_it_hears_nothing_and_a_stop_or_a_signal_gives_the_title_ba
         assert bells(face) == 0
 
 
+def test_stopped_again_and_again_it_goes_on_and_ends(tmp_path: Path) -> None:
+    """Each stop comes while it still takes the terminal back after the one before."""
+    with app(*config(tmp_path), env=PASSPHRASE, controlling=True) as face:
+        face.ready()
+        for _ in range(8):
+            os.kill(face.process.pid, signal.SIGTSTP)
+            face.until(lambda _text: is_stopped(face))
+            os.kill(face.process.pid, signal.SIGCONT)
+            face.until(lambda _text: not is_stopped(face))
+        face.press("x")
+        face.until("▌ x")
+        face.leave()
+        restored(face)
+
+
+def is_stopped(face: PtyApp) -> bool:
+    stat = Path(f"/proc/{face.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
 def test_both_can_be_switched_off(tmp_path: Path) -> None:
     with app(*config(tmp_path, "[ui]\ntitle = false\nbell = false\n"), env=PASSPHRASE) as face:
         ask(face, look_away=True)
