@@ -19,7 +19,7 @@ from omni_tui.servers.base import ToolDefinition
 _LONG = 80
 """Characters of a line that stays as it is."""
 _SENTENCE = re.compile(r"(?<=[.!?;:])(?=\s)")
-_WORD = re.compile(r"\s*\S{1,80}")
+_WORD = re.compile(r"(?:(?<!\s)\s+)?\S{1,80}")
 _EVERY = 12
 """About how many words a piece of a long sentence has."""
 

@@ -157,8 +157,8 @@ _PLACE = re.compile(r"\b(?:for|in|at|of|near)\s+((?:the\s+)?[^\W\d][\w'’.-]*(?
 _PATH = re.compile(
     r"(?<!\S)(?:~|\.{1,2})?/?(?:[\w.-]+/)+[\w.-]*|(?<!\S)/[\w.-]+|(?<!\S)[\w-]+\.[A-Za-z]\w{0,5}(?!\S)"
 )
-_JOINED = re.compile(r"\S*\w[-/]\w\S*|\S+=\S+")
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+_JOINED = re.compile(r"(?<!\S)(?:\S*\w[-/]\w\S*|\S+=\S+)")
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://[^\s\"'<>]+", re.IGNORECASE)
 _NO_NAMES = STOP_WORDS | {"please", "says", "say"}
 _ASKING = word_set("show get find check fetch tell giv look see")
 _EDGE = " \t\n.,;:!?"

@@ -26,8 +26,8 @@ from omni_tui.models.tool_search import Ranker, ToolMatch, stem, words
 
 _CLOSE = 0.9
 _CLOSE_IF_DANGEROUS = 0.6
-_THEN = re.compile(r"[,;.]?\s*\b(?:and then|after that|then)\b,?\s+|\s*->\s*", re.IGNORECASE)
-_ALSO = re.compile(r"\s*[;\n]\s*|,?\s+\b(?:and also|as well as|also|and)\b\s+", re.IGNORECASE)
+_THEN = re.compile(r"[,;.]?(?<!\s)\s*\b(?:and then|after that|then)\b,?\s+|(?<!\s)\s*->\s*", re.IGNORECASE)
+_ALSO = re.compile(r"(?<!\s)\s*[;\n]\s*|,?(?<!\s)\s+\b(?:and also|as well as|also|and)\b\s+", re.IGNORECASE)
 _TAKES_ALL = re.compile(
     r"\b(?:saying|says|reads|containing|because|with the text)\b|[\"“]|\w:\s", re.IGNORECASE
 )
