@@ -73,7 +73,7 @@ NOT_SAID = {
 }
 """Events that are not said at random: they begin or end something for the whole face."""
 QUIET_S = 0.01
-PAGES = 2
+PAGES = times(1, 2)
 """Pages of each pane that are looked at in each round."""
 MOST_ROUNDS = 12
 """Rounds after which a widget that no string was seen in is one that the way through the app leaves out."""
@@ -141,7 +141,7 @@ class Fuzz:
         said: list[AnyEvent] = [first.make(e.SessionOpened, mode="chat")]
         for number in range(3):
             one = self._filler(number)
-            tools = tuple(one.make(e.ToolSummary) for _ in range(90))
+            tools = tuple(one.make(e.ToolSummary) for _ in range(times(30, 90)))
             self.tool = (one.names["server"], tools[0].name)
             said += [
                 one.make(e.ServerChanged, name=one.names["server"]),
