@@ -134,9 +134,12 @@ async def test_more_rights_are_named_and_signing_out_is_asked_first() -> None:
         await pilot.press("S")
         assert isinstance(face.app.screen, ConfirmScreen)
         await pilot.press("n")
+        await until(pilot, lambda: not isinstance(face.app.screen, ConfirmScreen))
         assert face.link.sent(SignOut) == []
-        await pilot.press("S", "y")
-        assert [command.server for command in face.link.sent(SignOut)] == ["tracker"]
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(face.app.screen, ConfirmScreen))
+        await pilot.press("y")
+        await until(pilot, lambda: [one.server for one in face.link.sent(SignOut)] == ["tracker"])
 
 
 async def test_nothing_about_signing_in_is_offered_for_a_server_without_it() -> None:
