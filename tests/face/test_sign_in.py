@@ -107,18 +107,18 @@ async def test_closing_the_screen_leaves_the_sign_in_and_coming_back_does_not_be
         face.link.emit(waiting(browser=True))
         await until(pilot, lambda: "login.example" in screen_text(face.app))
         await pilot.press("p", "escape")
-        assert shown(face)
+        await until(pilot, lambda: shown(face))
         await pilot.press("escape")
-        assert not shown(face)
+        await until(pilot, lambda: not shown(face))
         await until(pilot, lambda: "login.example" in screen_text(face.app))
         await pilot.press("o")
-        assert len(face.link.sent(OpenSignInPage)) == 1
+        await until(pilot, lambda: len(face.link.sent(OpenSignInPage)) == 1)
         await pilot.press("s")
-        assert len(face.link.sent(SignIn)) == 1
         await until(pilot, lambda: "Open this page" in screen_text(face.app))
+        assert len(face.link.sent(SignIn)) == 1
         await pilot.press("x")
-        assert [command.server for command in face.link.sent(CancelSignIn)] == ["tracker"]
-        assert not shown(face)
+        await until(pilot, lambda: [one.server for one in face.link.sent(CancelSignIn)] == ["tracker"])
+        await until(pilot, lambda: not shown(face))
 
 
 async def test_more_rights_are_named_and_signing_out_is_asked_first() -> None:

@@ -157,13 +157,12 @@ async def test_a_server_that_never_answers_costs_its_time_only() -> None:
         with pytest.raises(SignInError, match="did not answer") as caught:
             await fetcher.send(httpx2.Request("GET", url))
     assert caught.value.passing
-    async with asyncio.timeout(60):
-        while not held:  # on a busy machine the server is late too
-            await asyncio.sleep(0)
+    server.close()
+    for _ in range(10):  # a connection that has just been accepted gets to its handler
+        await asyncio.sleep(0)
     for writer in held:
         writer.close()
         await writer.wait_closed()
-    server.close()
 
 
 @pytest.mark.parametrize(
