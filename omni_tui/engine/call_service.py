@@ -107,7 +107,7 @@ class CallService:
             item = self._restored.pop(origin, None)
             active = ActiveCall(item.id if item is not None else new_call_id(), item)
             self._start(active, self._from_agent(active, origin, call))
-        outcome = await self._outcome(active)
+        outcome = await self._outcome(active, origin)
         note = outcome.note
         if active.row is not None:
             note += _note_of_edit(call, active.row.args, outcome.state)
@@ -282,7 +282,7 @@ class CallService:
 
         active.task.add_done_callback(done)
 
-    async def _outcome(self, active: ActiveCall) -> CallOutcome:
+    async def _outcome(self, active: ActiveCall, origin: CallOrigin) -> CallOutcome:
         """Wait for the outcome of a call.
 
         Cancelling this cancels the call and returns what is known: never sent, or cut off.
@@ -298,13 +298,20 @@ class CallService:
                 await self.cancel(active.id, decider="stop", reason="the turn was stopped")
             if task.done() and not task.cancelled() and task.exception() is None:
                 return task.result()
-            unsent = active.item is not None and active.item.cancelled
+            unsent = active.item.cancelled if active.item is not None else await self._never_made(origin)
             state: CallState = "cancelled" if unsent else "uncertain"
             return CallOutcome(state, _WORDS[state])
         except JournalBroken as error:
             return CallOutcome("failed", f"Nothing was sent: {error}", str(error))
         except Exception as error:
             return CallOutcome("failed", f"Error inside Omni TUI: {type(error).__name__}", str(error))
+
+    async def _never_made(self, origin: CallOrigin) -> bool:
+        """Whether the journal has no call that was made by `origin`, now or before a restart."""
+        try:
+            return await self._journal.run(lambda tx: call_table.find(tx, origin)) is None
+        except JournalBroken:
+            return False
 
     async def stop_followed(self, turn: str) -> None:
         """Cancel the calls of a turn that ran as tasks at their servers when the app ended."""

@@ -147,6 +147,26 @@ async def test_stopping_tells_a_call_that_waited_for_its_turn_as_never_sent(tmp_
         assert "cancelled" in read
 
 
+async def test_stopping_tells_a_call_that_is_not_proposed_yet_as_never_sent(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", READ)], [reply("I see")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        under_way, never = asyncio.Event(), asyncio.Event()
+
+        async def hangs(*_: Any) -> Any:
+            under_way.set()
+            await never.wait()
+
+        running.session.calls.proposals.of_agent = hangs  # type: ignore[assignment, method-assign]
+        await running.ask(c.SendMessage(text="go"))
+        await under_way.wait()
+        await running.ask(c.StopRun())
+        await running.until(e.TurnEnded)
+        await go(running, "what happened?")
+        (read,) = told(model)
+        assert "cancelled" in read
+
+
 @pytest.mark.parametrize("behind", [1, 5])
 async def test_stopping_sends_nothing_of_what_waits_behind_a_card(tmp_path: Path, behind: int) -> None:
     delete = ToolCall("d", "demo__delete_note", '{"name":"a"}')
