@@ -80,6 +80,8 @@ class PolicyInForce:
     ) -> None:
         self._shared = shared
         self._earlier = earlier
+        self.changing = asyncio.Lock()
+        """Held while the person's rules are changed, which takes a write: one change at a time."""
         self._preparing = asyncio.Lock()
         self._noting = False
         self._ready = False

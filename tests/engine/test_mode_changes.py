@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from omni_tui.memory import Journal
 from omni_tui.models.base import ToolCall
 from omni_tui.policy import Rule
-from omni_tui.protocol import Mode
+from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.plan import PlanProposed
-from omni_tui.protocol.rules import AddRule, AdoptRule, ReadRules, RulesRead
+from omni_tui.protocol.rules import (
+    AddRule,
+    AdoptRule,
+    ReadRules,
+    RevokeRule,
+    RuleAdded,
+    RuleRevoked,
+    RulesRead,
+)
 from omni_tui.protocol.values import CallOrigin
 from tests.engine.rig import Rig, rig
 from tests.scripted_model import ScriptedModel, reply
@@ -379,3 +389,66 @@ async def test_what_tightens_counts_up_to_the_write_that_lets_a_call_go(
         assert len(notes(tmp_path)) == (not headless)
         states = [(event.state, event.decider) for event in running.of(e.CallChanged)]
         assert ("dispatching", "mode") not in states
+
+
+DENY = ALLOW.replace("freed", "no-more").replace('"allow"', '"deny"')
+ASK = ALLOW.replace("freed", "asked").replace('"allow"', '"ask"')
+
+
+async def tighten(running: Rig, how: str, waiting: e.ApprovalRequested) -> None:
+    """Change something so that the waiting call would not pass any more if it were proposed now."""
+    if how == "mode":
+        done = await running.ask(c.SetMode(mode="chat"))
+    elif how.startswith("revoke"):
+        rules = await running.ask(ReadRules())
+        assert isinstance(rules, RulesRead)
+        (freed,) = [each for each in rules.rules if each.id == "freed"]
+        done = await running.ask(RevokeRule(id=freed.id, scope=freed.scope, digest=freed.digest))
+    else:
+        text = DENY if how.startswith("deny") else ASK
+        scope = "session" if "session" in how else "user"
+        rule = AddRule(call=waiting.call, digest=waiting.digest, rule_toml=text, scope=scope)  # type: ignore[arg-type]
+        done = await running.ask(rule)
+    assert isinstance(done, e.CommandDone), done
+
+
+@pytest.mark.parametrize(
+    ("how", "loosened"),
+    [
+        ("mode", "mode"),
+        ("deny in the session", "mode"),
+        ("ask in the session", "mode"),
+        ("deny for good", "mode"),
+        ("ask for good", "mode"),
+        ("revoke in the session", "a rule of the session"),
+        ("revoke for good", "a rule for good"),
+    ],
+)
+async def test_what_tightens_holds_before_the_journal_tells_it(
+    how: str, loosened: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its place in the journal and what is sent after it there is no call it forbids."""
+    async with rig(tmp_path, model=ScriptedModel([reply("", WRITE)], [reply("ok")])) as running:
+        await running.connected()
+        await say(running, "go")
+        waiting = await running.until(e.ApprovalRequested)
+        await loosen(running, loosened, waiting)
+        gate = running.session.gate
+        item = gate.item(waiting.call)
+        assert item is not None
+
+        def decision() -> str:
+            assert item is not None
+            return gate.assess(item.proposal, item.card.subject, "auto").decision
+
+        assert decision() == "allow"
+        commit, told = Journal.commit, list[str]()
+
+        async def watched(self: Journal, *events: AnyEvent, **more: Any) -> Any:
+            if any(isinstance(event, e.ModeChanged | RuleAdded | RuleRevoked) for event in events):
+                told.append(decision())
+            return await commit(self, *events, **more)
+
+        monkeypatch.setattr(Journal, "commit", watched)
+        await tighten(running, how, waiting)
+        assert told == ["deny" if how.startswith("deny") else "ask"]

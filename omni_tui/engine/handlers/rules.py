@@ -281,22 +281,41 @@ class RuleHandlers(Handlers):
         rule = _rule(command.rule_toml)
         if rule.decision == "allow" and not rule.matches(self._facts(item)):
             raise UserError("this rule does not match the call it was made from")
-        if command.scope == "user":
-            self._check_no_secret(rule)
-            rule = await self._saved(rule)
-        elif rule.id in {each.id for each in self._session.policy_in_force.session_rules}:
+        async with self._session.policy_in_force.changing:
+            if command.scope == "user":
+                self._check_no_secret(rule)
+                rule = await self._saved(rule)
+                await self._journal_added(rule, item)
+            else:
+                await self._add_to_session(rule, item)
+        return CommandDone(id=rule.id)
+
+    async def _add_to_session(self, rule: Rule, item: PendingCall) -> None:
+        """Let a rule hold in this session: one that restricts before it is journalled, others after that.
+
+        What the journal lets go after its entry must be allowed by it, and nothing may be let go by a rule
+        that no audit on the disk tells of.
+        """
+        policy, session = self._session.policy_in_force, self._session.journal.session
+        if rule.id in {each.id for each in policy.session_rules}:
             raise UserError(f"there is a rule {rule.id} already; give the new one another id")
-        elif rule.decision == "allow" and self._session.policy_in_force.cautious:
+        if rule.decision == "allow" and policy.cautious:
             raise UserError(MISTAKES)
-        else:
-            origin = replace(rule.origin, session=self._session.journal.session)
-            rule = replace(rule, origin=origin)
-            self._context.rule_book.watch_uses([rule], new=True)
+        rule = replace(rule, origin=replace(rule.origin, session=session))
+        self._context.rule_book.watch_uses([rule], new=True)
+        if rule.decision != "allow":
+            policy.add(rule)
+        await self._journal_added(rule, item)
+        if rule.decision == "allow":
+            policy.add(rule)
+
+    async def _journal_added(self, rule: Rule, item: PendingCall) -> None:
+        """Journal a rule made from a pending call, with the pending calls that would pass with it."""
         rules = self._with(rule)
         await self._session.journal.commit(
             RuleAdded(
                 id=rule.id,
-                scope=command.scope,
+                scope=rule.origin.scope,
                 sentence=safe(rule_sentence(rule), limit=2_000),
                 rule_toml=rule_toml(rule),
                 place=safe_line(rule.origin.place),
@@ -306,10 +325,6 @@ class RuleHandlers(Handlers):
                 ),
             )
         )
-        if command.scope == "session":
-            # Not before its audit is on disk.
-            self._session.policy_in_force.add(rule)
-        return CommandDone(id=rule.id)
 
     async def _saved(self, rule: Rule) -> Rule:
         """Write a rule into the app's own file, and into the audit before it; return it with its place."""
@@ -347,21 +362,28 @@ class RuleHandlers(Handlers):
 
     async def _revoke(self, command: RevokeRule) -> AnyEvent:
         self._check_person()
-        counting = self._session.policy_in_force.rules.rules
-        rule = _named(counting, command.id, command.scope, command.digest)
-        if why := _why_fixed(rule):
-            raise UserError(why)
+        async with self._session.policy_in_force.changing:
+            counting = self._session.policy_in_force.rules.rules
+            rule = _named(counting, command.id, command.scope, command.digest)
+            if why := _why_fixed(rule):
+                raise UserError(why)
+            await self._revoked(rule)
+        return CommandDone(id=rule.id)
+
+    async def _revoked(self, rule: Rule) -> None:
+        """Revoke a rule: one that allows before it is journalled, one that restricts after that."""
+        policy, commit = self._session.policy_in_force, self._session.journal.commit
         revoked = RuleRevoked(id=rule.id, scope=rule.origin.scope, place=safe_line(rule.origin.place))
         tightens = rule.decision == "allow"
-        if command.scope == "session":
+        if rule.origin.scope == "session":
             if tightens:
-                self._session.policy_in_force.revoke(rule.id)
-            await self._session.journal.commit(revoked)
-            self._session.policy_in_force.revoke(rule.id)
+                policy.revoke(rule.id)
+            await commit(revoked)
+            policy.revoke(rule.id)
         elif tightens:
             await self._removed(rule)
             try:
-                await self._session.journal.commit(revoked)
+                await commit(revoked)
             finally:  # the rule is gone from its file, whether or not the session can tell it
                 await self._context.consents.note(
                     "rule revoked",
@@ -374,8 +396,7 @@ class RuleHandlers(Handlers):
         else:
             async with self._audited("rule revoked", rule, rule.origin.place):
                 await self._removed(rule)
-            await self._session.journal.commit(revoked)
-        return CommandDone(id=rule.id)
+            await commit(revoked)
 
     async def _removed(self, rule: Rule) -> None:
         """Remove a rule from its file, or withdraw that it was adopted. Raises `UserError`."""
