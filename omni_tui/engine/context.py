@@ -21,6 +21,7 @@ from omni_tui.engine.consents import Consents
 from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
+from omni_tui.engine.prompt_texts import PromptTexts
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.models.budget import Budget
@@ -73,6 +74,7 @@ class EngineContext:
     limits: ConcurrencyLimits
     cache: ResultCache
     prompts_and_resources: PromptResourceCache
+    prompt_texts: PromptTexts
     unsaved: UnsavedSettings
     opener: FileOpener
     redis: RedisMemory

@@ -21,6 +21,7 @@ from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
 from omni_tui.engine.live_session import LiveSession, OpenSessions, open_live_session
 from omni_tui.engine.model_service import ModelService
+from omni_tui.engine.prompt_texts import PromptTexts
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
@@ -135,6 +136,7 @@ async def open_engine(
         limits=ConcurrencyLimits(tool_settings),
         cache=servers.cache,
         prompts_and_resources=servers.prompts_and_resources,
+        prompt_texts=PromptTexts(),
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
         redis=RedisMemory(loaded, vault),

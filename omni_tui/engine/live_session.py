@@ -47,6 +47,7 @@ from omni_tui.protocol.events import (
     Notice,
     SessionOpened,
     TurnEnded,
+    UserMessage,
 )
 from omni_tui.protocol.rules import RuleRevoked
 from omni_tui.security.text import safe, safe_line
@@ -188,6 +189,8 @@ class LiveSession:
         begun, parked, asked, sampled = fold.begun, fold.parked, list(fold.server_requests), fold.sampled
         stand_ins = dict(fold.fallbacks)
         await self.journal.commit(*self._tightening)
+        if fold.quotes_prompts:
+            await self._recall_prompts(fold.seq)
         waiting, running, uncertain = await self._settle(fold)
         unfinished = self.runner.unfinished
         if unfinished:
@@ -344,6 +347,15 @@ class LiveSession:
         return self._context.turn_settings(self.settings.system, self.budget)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    async def _recall_prompts(self, upto: int) -> None:
+        """Remember the passages of prompts in messages of before: they may be sent again."""
+        after = 0
+        while page := await self.journal.read_only((UserMessage,), after, upto, _READ):
+            for event in page:
+                if isinstance(event, UserMessage):
+                    self._context.prompt_texts.note_message(event.words, event.from_prompts)
+            after = page[-1].seq
 
     def _mode(self) -> Mode:
         return self.settings.mode

@@ -1,9 +1,8 @@
 """Tells the policy of a session what came from outside, and what the person typed.
 
-From outside are results, the errors with which servers refuse calls, what was attached to messages, and
-all that was loaded from a file: the messages in it too, since nobody can tell who typed them.
-Not a prompt of a server that the person puts into a message: nothing tells it from what they typed, so it
-counts as their own words for the whole session, whatever server it is from.
+From outside are results, the errors with which servers refuse calls, what was attached to messages, the
+passages of servers' prompts in them, and all that was loaded from a file: the messages in it too, since
+nobody can tell who typed them.
 """
 
 from __future__ import annotations
@@ -138,11 +137,20 @@ class OutsideSources:
             if event.reason and event.state in _ENDS_IN_WORDS:
                 self._results.reasons.append((event.call, event.reason))
         elif isinstance(event, UserMessage):
+            found += self._of_prompts(event)
             servers |= dict.fromkeys(map(str, (each.server for each in event.attachments)))
         elif isinstance(event, ModelMessage) and event.role == "user" and servers:
             found += self._attached(msgspec.json.decode(event.body_json, type=Message).text, servers)
         self._results.others += found
         return found
+
+    def _of_prompts(self, message: UserMessage) -> list[Result]:
+        """Return the passages of a message that are of prompts of servers that nobody trusts."""
+        return [
+            Result(each.server, message.words[each.start : each.end])
+            for each in message.from_prompts
+            if not self._policy.trusts(each.server)
+        ]
 
     def _attached(self, told: str, servers: Iterable[str]) -> list[Result]:
         """Return a message that holds more than the person's words, of a server that nobody trusts."""
@@ -167,7 +175,11 @@ def _words(event: AnyEvent) -> Iterator[str]:
     """Yield what the person typed for the model."""
     if isinstance(event, UserMessage):
         if not event.loaded:
-            yield event.words
+            at = 0
+            for passage in event.from_prompts:
+                yield event.words[at : passage.start]
+                at = passage.end
+            yield event.words[at:]
     elif isinstance(event, PlanDecided):
         yield event.words
     elif isinstance(event, CallChanged):

@@ -124,6 +124,8 @@ class SessionFold(msgspec.Struct):
     """The session's own rules: the number of the event that added each, and its table."""
     attached_from: dict[str, None] = msgspec.field(default_factory=dict)
     """The servers whose resources were attached to messages."""
+    quotes_prompts: bool = False
+    """Whether a message has passages of servers' prompts."""
     spent: UsageTotal = msgspec.field(default_factory=UsageTotal)
     counts: SessionCounts = msgspec.field(default_factory=SessionCounts)
     summaries: list[ContextSummarised] = msgspec.field(default_factory=list)
@@ -218,6 +220,7 @@ class SessionFold(msgspec.Struct):
         # Journals of earlier versions have the mode in the mode changes.
         self._turn(event.turn, event.seq).mode = event.mode or self.mode or "chat"
         self.attached_from |= dict.fromkeys(str(each.server) for each in event.attachments)
+        self.quotes_prompts = self.quotes_prompts or bool(event.from_prompts)
         self.parked = False
 
     def _started(self, event: TurnStarted) -> None:

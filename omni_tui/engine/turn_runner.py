@@ -160,6 +160,7 @@ class TurnRunner:
                 attachments=attachments,
                 mode=mode,
                 written=text if text != shown else "",
+                from_prompts=self._context.prompt_texts.passages(text),
             )
         ]
         if not self._conversation.titled:

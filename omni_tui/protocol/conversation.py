@@ -12,11 +12,20 @@ from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import Mode, TurnLimit, TurnStatus, Usage
 
 
+class PromptPassage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a message that a prompt of a server put there: characters `start` to `end` of its words."""
+
+    server: str
+    start: int
+    end: int
+
+
 class UserMessage(Journalled):
     """A message of the person, on disk before anything is done about it.
 
     `text` is shown; `written` is the exact text if it differs (a tab, a control). `mode` is the mode of its
-    turn. If `loaded`, it comes from a file: it began no turn, and the person did not type it.
+    turn. If `loaded`, it comes from a file: it began no turn, and the person did not type it. What is
+    `from_prompts` they did not type either.
     """
 
     turn: str
@@ -25,6 +34,7 @@ class UserMessage(Journalled):
     mode: Mode | None = None
     written: str = ""
     loaded: bool = False
+    from_prompts: tuple[PromptPassage, ...] = ()
 
     @property
     def words(self) -> str:

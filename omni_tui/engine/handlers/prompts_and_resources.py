@@ -65,10 +65,12 @@ class PromptResourceHandlers(Handlers):
         with errors_of(command.server):
             reply = await client.get_prompt(command.name, arguments, TIMEOUT)
         text = prompt_text(reply)
+        shown = safe(text, limit=PROMPT_SHOWN)
+        self._context.prompt_texts.note_prompt(command.server, shown, arguments.values())
         return o.PromptText(
             server=command.server,
             name=command.name,
-            text=safe(text, limit=PROMPT_SHOWN),
+            text=shown,
             description=safe_line(reply.description, limit=300, joined=True),
             messages=len(reply.messages),
             size=len(text),
