@@ -22,6 +22,7 @@ import re
 import select
 import selectors
 import signal
+import termios
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
@@ -36,6 +37,7 @@ from textual.keys import Keys
 from textual.message import Message
 
 from omni_tui.face.attention import TerminalWindow
+from omni_tui.face.end_watch import EndWatch
 
 BURST = 6
 """Characters in one read from which on it can be a paste."""
@@ -239,6 +241,7 @@ class TerminalDriver(LinuxDriver):
         self._read_at = float("-inf")
         self._taken = False
         self._stop_due = False
+        self._end_watch: EndWatch | None = None
 
     # --- taking the terminal, and giving it back
 
@@ -255,6 +258,7 @@ class TerminalDriver(LinuxDriver):
                 loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
             loop.add_signal_handler(signal.SIGTSTP, self._stop_soon)
             loop.add_signal_handler(signal.SIGCONT, self._go_on)
+            self._watch_signals()
         super().start_application_mode()  # type: ignore[no-untyped-call]
         # In the background it cannot be taken.
         self._taken = self._key_thread is not None and self._key_thread.is_alive()
@@ -266,6 +270,23 @@ class TerminalDriver(LinuxDriver):
         self._taken = False
         self.window.terminal_left()
         super().stop_application_mode()
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        super().close()
+        if self._end_watch is not None:
+            self._end_watch.left()
+            self._end_watch = None
+
+    def _watch_signals(self) -> None:
+        """Have a signal to end do so though the loop waits for the terminal. In the main thread only."""
+        if self._end_watch is None:
+            attributes = None
+            with contextlib.suppress(termios.error, OSError):
+                attributes = termios.tcgetattr(self.fileno)
+            self._end_watch = EndWatch(self.fileno, attributes)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            self._end_watch.watch_signal(number)
 
     def _stop_soon(self) -> None:
         """Stop when the signals that have come by now are handled: one to go on ends the wait to stop."""

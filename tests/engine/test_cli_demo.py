@@ -270,6 +270,19 @@ def test_a_signal_to_end_leaves_the_terminal_as_it_was(
     assert tape.rfind(b"?25h") > tape.rfind(b"?25l"), "the cursor is there again"
 
 
+def test_a_signal_ends_the_app_though_nobody_reads_its_terminal(clean_environment: Path) -> None:
+    """The loop waits for the terminal then, and cannot handle the signal."""
+    with app("demo") as face:
+        face.ready()
+        waiting = 0
+        while waiting != (waiting := face.unread_output()) or not waiting:
+            for number in range(100):  # each has the whole screen drawn again
+                face.resize(100 + number % 2 * 20, 40)
+                face.read_nothing()
+        face.process.send_signal(signal.SIGTERM)
+        assert face.process.wait(120) == 128 + signal.SIGTERM
+
+
 def test_without_a_shell_to_come_back_from_ctrl_z_says_so(clean_environment: Path) -> None:
     with app("demo") as face:
         face.ready()

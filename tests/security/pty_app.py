@@ -141,6 +141,15 @@ class PtyApp:
             os.close(terminal)
         return int.from_bytes(count, sys.byteorder)
 
+    def unread_output(self) -> int:
+        """Return how many bytes the terminal holds that the app has written and nobody has read."""
+        return int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def read_nothing(self) -> None:
+        """Let the app work for a moment while nobody reads its terminal."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.01)
+
     def _write(self, data: bytes) -> None:
         # A terminal takes 4 KiB at a time: read on while the app has not taken the rest yet.
         end = time.monotonic() + PATIENCE_S
