@@ -14,6 +14,7 @@ from omni_tui.memory import CallRow
 from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.events import CallFinished, CallProgress
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.resilience.pauses import Pauses
 from omni_tui.security.text import safe
 from omni_tui.tools.call_retries import CallRetries, RetryBackoff, retry_limits
 from omni_tui.tools.executor import CallOutcome, ToolExecutor
@@ -30,14 +31,19 @@ class CallDispatcher:
     """Sends the approved calls of one session, in order and within the limits."""
 
     def __init__(
-        self, context: EngineContext, gate: Gate, executor: ToolExecutor, feed: SessionFeed
+        self,
+        context: EngineContext,
+        gate: Gate,
+        executor: ToolExecutor,
+        feed: SessionFeed,
+        pauses: Pauses,
     ) -> None:
         self._context = context
         self._gate = gate
         self._executor = executor
         self._feed = feed
         self._order = WriteOrder()
-        self.backoff = RetryBackoff()
+        self.backoff = RetryBackoff(sleep=pauses.sleep)
 
     def place(self, origin: CallOrigin, server: str, tool: str) -> OrderPlace:
         """Take a place in the order of an answer's calls to one server. It must be left in the end."""

@@ -50,6 +50,7 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.rules import RuleRevoked
+from omni_tui.resilience.pauses import Pauses
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch
 from omni_tui.servers.base import DispatchRefused
@@ -107,6 +108,7 @@ class LiveSession:
         self.budget = feed.budget
         self.turns = TurnModes(settings)
         self.startup_wait = StartupWait(context.registry, context.catalogue)
+        self.pauses = Pauses()
         config = context.loaded.config
         results = JournalledResults(journal, fold.seq, fold.attached_from)
         rules, doubtful = _session_rules(fold, journal.session), _last_doubtful(journal)
@@ -147,7 +149,7 @@ class LiveSession:
             journal=journal,
             gate=self.gate,
             policy=self.policy_in_force,
-            dispatcher=CallDispatcher(context, self.gate, executor, feed),
+            dispatcher=CallDispatcher(context, self.gate, executor, feed, self.pauses),
             tasks=self.tasks,
             turns=self.turns,
         )
@@ -180,6 +182,7 @@ class LiveSession:
             turns=self.turns,
             plans=self.plans,
             startup_wait=self.startup_wait,
+            pauses=self.pauses,
             offered=OfferedTools(context, self.policy_in_force),
         )
 

@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -44,6 +44,8 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.resilience.pauses import Pauses
+from omni_tui.resilience.retry import RetryPolicy
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, safe, safe_line
 
@@ -83,6 +85,7 @@ class TurnRunner:
         turns: TurnModes,
         plans: PendingPlans,
         startup_wait: StartupWait,
+        pauses: Pauses,
         offered: OfferedTools,
     ) -> None:
         self.memo = ContextStore(journal, conversation.summaries, context.pool)
@@ -96,6 +99,7 @@ class TurnRunner:
         self._turns = turns
         self._plans = plans
         self._startup_wait = startup_wait
+        self._retry = RetryPolicy(sleep=pauses.sleep)
         self._offered = offered
         self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
@@ -296,6 +300,7 @@ class TurnRunner:
         if not await self._begun(turn, *told, started):
             return
         policy = self._context.turn_settings(self._settings.system, self._feed.budget)
+        policy = replace(policy, retry=self._retry)
         report_since: float | None = None
         if mode == "orchestrator":
             self._plans.begin(turn)

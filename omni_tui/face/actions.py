@@ -78,7 +78,7 @@ _APP = (
            app.interrupt, palette=False, priority=True),
     Action("stop", "", "app", "Stop turn", "Stop the running turn", turns.stop, "stop", "stop"),
     Action("send_now", "ctrl+g", "app", "Send now",
-           "Send the message now, without waiting for servers that connect",
+           "Do not wait: for servers that connect, or before something is tried again",
            turns.send_now, "", "send-now", priority=True),
     Action("continue", "", "app", "Continue turn", "Continue the turn that was interrupted",
            turns.resume, "", "continue"),

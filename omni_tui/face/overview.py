@@ -9,8 +9,9 @@ import msgspec
 from omni_tui.face.formats import money
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.context import ContextChanged
-from omni_tui.protocol.conversation import StepTaken
+from omni_tui.protocol.conversation import Retrying, StepTaken
 from omni_tui.protocol.events import (
     ApprovalRequested,
     AwaitingTools,
@@ -113,6 +114,8 @@ class Overview(msgspec.Struct):
     parked: bool = False
     awaits: tuple[str, ...] = ()
     """The servers that a message waits for before it goes to the model."""
+    next_attempt: float = 0.0
+    """When something that failed is tried again, in Unix seconds: a model's request, or a call."""
     pending: dict[str, str] = msgspec.field(default_factory=dict)
     """Pending items by their key in the queue: the name of the server, of a plan "plan"."""
     waits_in: dict[str, Mode] = msgspec.field(default_factory=dict)
@@ -139,6 +142,7 @@ class Overview(msgspec.Struct):
         self.context = self.window = self.cost = None
         self.unpriced = self.estimated = self.parked = False
         self.awaits = ()
+        self.next_attempt = 0.0
         self.plan = PlanProgress()
         self.pending.clear()
         self.waits_in.clear()
@@ -157,6 +161,8 @@ class Overview(msgspec.Struct):
                 self.estimated, self.unpriced = event.estimated, event.unpriced
             case AwaitingTools(servers=servers):
                 self.awaits = servers
+            case Retrying() | AttemptScheduled():
+                self.next_attempt = event.ts + event.delay_s
             case ModelFellBack(to=to):
                 self.stand_in = to
             case _:
@@ -235,6 +241,7 @@ class Overview(msgspec.Struct):
             self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
         elif isinstance(event, TurnEnded | JournalFailed):
             self.running = self.step = ""
+            self.next_attempt = 0.0
             if isinstance(event, TurnEnded):
                 self.awaits, self.parked = (), event.status == "parked"
         elif not (isinstance(event, UserMessage) and event.loaded):

@@ -87,7 +87,7 @@ class StopRun(Command):
 
 
 class SendNow(Command):
-    """Send a message that waits for servers now, with the available tools."""
+    """Wait no longer: send a message without the servers it waits for, and try again what failed."""
 
 
 class ContinueRun(Command):

@@ -8,6 +8,7 @@ import pytest
 from omni_tui.face import actions
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.commands import SendNow
+from omni_tui.protocol.conversation import Retrying
 from omni_tui.protocol.events import AwaitingTools, SessionOpened, TurnEnded, TurnStarted, UserMessage
 from tests.face import scenario
 from tests.face.conftest import Face, until
@@ -60,3 +61,21 @@ def test_the_key_can_be_changed_like_any_other() -> None:
     assert action.keys
     assert action.slash
     assert msgspec.structs.asdict(action)["priority"]
+
+
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_what_is_tried_again_says_when_and_the_key_ends_the_pause(size: tuple[int, int]) -> None:
+    turn = [event for event in begun() if not isinstance(event, AwaitingTools)]
+    retry = Retrying(
+        turn="t9", attempt=2, of=5, delay_s=30.0, reason=SafeText("the provider is busy"), ts=scenario.NOW
+    )
+    face = face_of(*turn, retry)
+    async with face.app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "↻ tries again in" in words(face))
+        assert "ctrl+g does now" in words(face)
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: bool(face.link.sent(SendNow)))
+        await until(pilot, lambda: "↻ tries again" not in words(face))
+        await pilot.press("ctrl+g")
+        await pilot.pause()
+        assert len(face.link.sent(SendNow)) == 1

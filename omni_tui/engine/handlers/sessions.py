@@ -59,6 +59,7 @@ class SessionHandlers(Handlers):
 
     async def _send_now(self, _command: c.SendNow) -> AnyEvent:
         self._session.startup_wait.send_at_once()
+        self._session.pauses.skip()
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:

@@ -18,11 +18,13 @@ def stop(shell: Shell, _argument: str) -> None:
 
 
 def send_now(shell: Shell, _argument: str) -> None:
-    """Send the message without the servers it waits for."""
-    if shell.overview.awaits:
+    """Send the message without the servers it waits for, or try again what failed without its pause."""
+    overview = shell.overview
+    if overview.awaits or overview.next_attempt > shell.clock.time():
+        overview.next_attempt = 0.0
         shell.port.send(SendNow())
     else:
-        shell.say("No message waits for servers.")
+        shell.say("Nothing waits for servers, or to be tried again.")
 
 
 def resume(shell: Shell, _argument: str) -> None:

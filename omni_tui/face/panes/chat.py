@@ -220,6 +220,9 @@ class ChatPane(Pane):
             left = max(0, round(fold.awaits.until - view.now()))
             words = _waiting_for(fold.awaits.servers, left, self._key_of("send_now"))
             self.composer.show_state(words, "$running")
+        elif fold.turn and (pause := shell_of(self).overview.next_attempt - view.now()) > 0:
+            words = f"↻ tries again in {max(1, round(pause))} s · {self._key_of('send_now')} does now"
+            self.composer.show_state(words, "$waiting")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
             passed = format_duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
