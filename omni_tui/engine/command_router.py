@@ -15,6 +15,7 @@ from omni_tui.engine.handlers.audit import AuditHandlers
 from omni_tui.engine.handlers.base import Handler
 from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.conversations import ConversationHandlers
+from omni_tui.engine.handlers.health import HealthHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
@@ -72,6 +73,7 @@ class CommandRouter:
             **MemoryHandlers(engine, client).table(),
             **RemoteSessionHandlers(engine, client).table(),
             **ConversationHandlers(engine, client).table(),
+            **HealthHandlers(engine, client).table(),
         }
 
     async def leave(self) -> None:

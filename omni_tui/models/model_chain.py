@@ -42,6 +42,10 @@ class ModelBreakers:
         """Return a model's breaker."""
         return self._all.setdefault(name, self._make())
 
+    def troubled(self) -> list[str]:
+        """Return the models whose breakers are not closed."""
+        return [name for name, breaker in self._all.items() if breaker.state != "closed"]
+
     def succeeded(self, name: str) -> None:
         """Close the breaker: the model answered, or the person chose it."""
         breaker = self.of(name)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from omni_tui.face.commands.turns import stop
 from omni_tui.face.memory_words import memory_sentence
 from omni_tui.face.messages import CopyText
+from omni_tui.face.shell import request
+from omni_tui.protocol.health import HealthRead, ReadHealth
 
 if TYPE_CHECKING:
     from omni_tui.face.shell import Shell
@@ -56,6 +58,19 @@ def status(shell: Shell, _argument: str) -> None:
         f"{memory_sentence(overview.memory)}",
         timeout=15.0,
     )
+
+
+def show_health(shell: Shell, _argument: str) -> None:
+    """Show how everything does that the session depends on."""
+    shell.in_background(_show_health(shell), "health")
+
+
+async def _show_health(shell: Shell) -> None:
+    from omni_tui.face.screens.health import HealthScreen
+
+    reply = await request(shell, ReadHealth())
+    if isinstance(reply, HealthRead):
+        shell.show(HealthScreen(reply))
 
 
 def interrupt(shell: Shell, _argument: str) -> None:
