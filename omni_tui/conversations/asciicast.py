@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from omni_tui.conversations.shown import ShownConversation, ShownItem
 
@@ -19,15 +20,15 @@ _ITEM_S = 0.8
 _LONGEST_S = 600.0
 """Seconds of a recording; a longer one goes faster."""
 _SHOWN_ROWS = 40
-"""Rows of one thought, call or result; the others are counted."""
+"""Rows of one thought, call or result; of the others is only told how long the whole is."""
 _RESET = "\x1b[0m"
 _COLOURS = {"you": "\x1b[1;34m", "thought": "\x1b[3;90m", "call": "\x1b[36m", "note": "\x1b[90m"}
 _BAD = "\x1b[31m"
 _QUIET = "\x1b[90m"
 
 
-def as_asciicast(conversation: ShownConversation) -> bytes:
-    """Return a conversation as a recording: a line of JSON for the header, then one for each event."""
+def as_asciicast(conversation: ShownConversation) -> Iterator[bytes]:
+    """Yield a conversation as a recording: a line of JSON for the header, then one for each event."""
     header = {
         "version": 2,
         "width": WIDTH,
@@ -49,9 +50,9 @@ def as_asciicast(conversation: ShownConversation) -> bytes:
             now += _LINE_S
             timed.append((now, "o", f"{row}\r\n"))
     faster = min(1.0, _LONGEST_S / now) if now else 1.0
-    lines = [json.dumps(header)]
-    lines += [json.dumps([round(at * faster, 3), kind, text]) for at, kind, text in timed]
-    return ("\n".join(lines) + "\n").encode("ascii")
+    yield f"{json.dumps(header)}\n".encode("ascii")
+    for at, kind, text in timed:
+        yield f"{json.dumps([round(at * faster, 3), kind, text])}\n".encode("ascii")
 
 
 def _rows(item: ShownItem) -> Iterator[str]:
@@ -64,18 +65,17 @@ def _rows(item: ShownItem) -> Iterator[str]:
         case "call":
             mark = item.mark if item.good else f"{_BAD}{item.mark}{colour}"
             yield f"{colour}{mark} {item.name}{_RESET} {_QUIET}{item.about}{_RESET}"
-            yield from _coloured(_cut(_wrapped(item.text, "    ")), _QUIET)
+            yield from _coloured(_cut(item.text, "    "), _QUIET)
             for result in item.results:
-                yield from _cut(_wrapped(result, "  │ "))
+                yield from _cut(result, "  │ ")
         case _:
-            yield from _coloured(_cut(_wrapped(item.text, "  ")), colour)
+            yield from _coloured(_cut(item.text, "  "), colour)
 
 
-def _wrapped(text: str, before: str) -> list[str]:
-    rows: list[str] = []
+def _wrapped(text: str, before: str) -> Iterator[str]:
     for line in text.split("\n"):
         indent = line[: len(line) - len(line.lstrip(" "))][: WIDTH // 2]
-        rows += textwrap.wrap(
+        yield from textwrap.wrap(
             line,
             WIDTH,
             initial_indent=before,
@@ -83,14 +83,16 @@ def _wrapped(text: str, before: str) -> list[str]:
             drop_whitespace=False,
             replace_whitespace=False,
         ) or [before.rstrip()]
-    return rows
 
 
-def _cut(rows: list[str]) -> list[str]:
-    if len(rows) <= _SHOWN_ROWS:
-        return rows
-    return [*rows[:_SHOWN_ROWS], f"    … {len(rows) - _SHOWN_ROWS:,} more rows"]
+def _cut(text: str, before: str) -> Iterator[str]:
+    """Yield the first rows of a text, and how much of it is not among them."""
+    room = _SHOWN_ROWS * WIDTH
+    rows = list(islice(_wrapped(text[:room], before), _SHOWN_ROWS + 1))
+    yield from rows[:_SHOWN_ROWS]
+    if len(rows) > _SHOWN_ROWS or len(text) > room:
+        yield f"    … of {len(text):,} characters"
 
 
-def _coloured(rows: list[str], colour: str) -> Iterator[str]:
+def _coloured(rows: Iterable[str], colour: str) -> Iterator[str]:
     return (f"{colour}{row}{_RESET}" for row in rows)

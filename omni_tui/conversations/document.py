@@ -147,11 +147,13 @@ class UnreadableFile(Exception):
     """A file cannot be loaded; the text says why, in one sentence. Nothing was changed."""
 
 
-_NOT_ASCII = re.compile("[^ -~]")
+_NOT_ASCII = re.compile("[^ -~]+")
 
 
 def ascii_json(text: str) -> str:
     """Return a JSON text in printable ASCII: others written as `\\uXXXX`."""
+    if text.isascii() and text.isprintable():
+        return text
     return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from omni_tui.conversations import (
+    ConversationReader,
     SavedConversation,
     UnreadableFile,
     conversation_of,
@@ -40,17 +41,16 @@ from omni_tui.conversations.document import (
     raw_json,
 )
 from omni_tui.conversations.foreign_database import MAGIC
-from omni_tui.conversations.html_page import as_html
 from omni_tui.conversations.markdown import contained
-from omni_tui.conversations.shown import shown
-from omni_tui.conversations.written_file import FORMATS
-from omni_tui.memory import Journal, Vault, session_path
+from omni_tui.conversations.written_file import FORMATS, FileFormat
+from omni_tui.memory import Journal, Vault, new_session_id, session_path
 from omni_tui.memory.session_files import saved_ids
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as e
 from omni_tui.protocol.errors import FileInTheWay, UserError
 from omni_tui.protocol.loaded import CallLoaded
 from omni_tui.security.redaction import Redactor
+from omni_tui.security.text import safe
 from tests.lengths import examples
 
 BIDI = "\u202e"
@@ -89,6 +89,11 @@ def evil_conversation() -> SavedConversation:
     return SavedConversation(session=session, items=items)
 
 
+def whole(conversation: SavedConversation, kind: FileFormat, secret: str = "") -> bytes:
+    """A conversation as a whole file."""
+    return b"".join(rendered(conversation, kind, Redactor([secret])))
+
+
 def ignore(_events: Sequence[AnyEvent]) -> None:
     pass
 
@@ -115,7 +120,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_form_has_a_byte_that_controls_a_terminal_or_hides(kind: Any) -> None:
-    text = rendered(evil_conversation(), kind, Redactor()).decode()
+    text = whole(evil_conversation(), kind).decode()
     odd = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")} - {"\n"}
     assert odd == set()
     if kind != "json":
@@ -123,7 +128,7 @@ def test_no_form_has_a_byte_that_controls_a_terminal_or_hides(kind: Any) -> None
 
 
 def test_a_page_has_no_tag_of_the_conversation_and_loads_nothing() -> None:
-    text = rendered(evil_conversation(), "html", Redactor()).decode()
+    text = whole(evil_conversation(), "html").decode()
     page = Page(text)
     names = {tag for tag, _ in page.tags}
     assert names.isdisjoint({"script", "img", "iframe", "link", "object", "embed", "form", "base", "svg"})
@@ -141,7 +146,7 @@ def test_a_page_has_no_tag_of_the_conversation_and_loads_nothing() -> None:
 
 def test_a_page_shows_where_links_and_images_lead_and_keeps_tables() -> None:
     answer = "[bank](https://evil.example/x) ![pic](https://evil.example/y.png)\n\n| a |\n|--:|\n| 1 |"
-    text = as_html(shown(SavedConversation(items=(FileMessage(role="assistant", text=answer),)))).decode()
+    text = whole(SavedConversation(items=(FileMessage(role="assistant", text=answer),)), "html").decode()
     assert "(https://evil.example/x)" in text
     assert "[image: pic https://evil.example/y.png]" in text
     assert '<td class="right">1</td>' in text
@@ -187,7 +192,7 @@ def test_no_answer_in_markdown_leaves_its_place(text: str) -> None:
 
 
 def test_markdown_has_no_structure_but_its_own() -> None:
-    text = rendered(evil_conversation(), "markdown", Redactor()).decode()
+    text = whole(evil_conversation(), "markdown").decode()
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     headings = [
         tokens[at + 1].content
@@ -203,7 +208,7 @@ def test_markdown_has_no_structure_but_its_own() -> None:
 
 
 def test_a_recording_is_asciicast_of_version_2() -> None:
-    lines = rendered(evil_conversation(), "asciicast", Redactor()).decode("ascii").splitlines()
+    lines = whole(evil_conversation(), "asciicast").decode("ascii").splitlines()
     header, *events = [json.loads(line) for line in lines]
     assert (header["version"], header["width"], header["height"]) == (2, 100, 30)
     assert header["title"]
@@ -224,7 +229,7 @@ def test_no_form_has_a_secret(kind: Any) -> None:
         json.dumps(EVIL)[1:-1], f"a {secret} ghp_{'x' * 20}"
     )
     conversation = msgspec.json.decode(raw, type=SavedConversation)
-    text = rendered(conversation, kind, Redactor([secret])).decode()
+    text = whole(conversation, kind, secret).decode()
     assert secret not in text
     assert "ghp_" not in text
     assert "redacted" in text
@@ -236,12 +241,12 @@ def _without_raw(conversation: SavedConversation) -> Any:
 
 def test_a_file_is_private_whole_and_never_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_conversation(path, b"one", overwrite=False)
+    write_conversation(path, iter([b"one"]), overwrite=False)
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileInTheWay):
-        write_conversation(path, b"two", overwrite=False)
+        write_conversation(path, iter([b"two"]), overwrite=False)
     assert path.read_bytes() == b"one"
-    write_conversation(path, b"two", overwrite=True)
+    write_conversation(path, iter([b"two"]), overwrite=True)
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path], "nothing is left beside it"
 
@@ -251,21 +256,21 @@ def test_a_link_is_never_followed(tmp_path: Path) -> None:
     precious.write_text("precious")
     link.symlink_to(precious)
     with pytest.raises(FileInTheWay):
-        write_conversation(link, b"x", overwrite=False)
-    write_conversation(link, b"x", overwrite=True)
+        write_conversation(link, iter([b"x"]), overwrite=False)
+    write_conversation(link, iter([b"x"]), overwrite=True)
     assert precious.read_text() == "precious"
     assert not link.is_symlink()
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileInTheWay):
-        write_conversation(dangling, b"x", overwrite=False)
+        write_conversation(dangling, iter([b"x"]), overwrite=False)
     assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.json", "", "a\0b", "x" * 300])
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError):
-        write_conversation(tmp_path / name, b"x", overwrite=bool(not name))
+        write_conversation(tmp_path / name, iter([b"x"]), overwrite=bool(not name))
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -321,8 +326,8 @@ def test_what_cannot_be_read_is_said_in_a_sentence(
 
 
 def test_damage_of_an_own_file_is_told_with_its_place(tmp_path: Path) -> None:
-    whole = rendered(evil_conversation(), "json", Redactor())
-    assert "damaged" in why(written(tmp_path, whole[: len(whole) // 2]))
+    data = whole(evil_conversation(), "json")
+    assert "damaged" in why(written(tmp_path, data[: len(data) // 2]))
 
 
 def test_a_file_of_100_mb_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -643,7 +648,7 @@ async def saved(session: str, state: Path, vault: Vault) -> bytes:
         conversation = await journal.run(lambda tx: conversation_of(tx, session))
     finally:
         await journal.close(clean=True)
-    return rendered(conversation, "json", Redactor())
+    return whole(conversation, "json")
 
 
 def comparable(data: bytes) -> Any:
@@ -788,3 +793,83 @@ async def test_hostile_text_is_safe_in_every_event(tmp_path: Path, vault: Vault)
             }
             assert "\\u001b" not in json.dumps(shown_values), type(event).__name__
             assert "\\u202e" not in json.dumps(shown_values), type(event).__name__
+
+
+class Counting(Redactor):
+    """Counts the characters that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def redact(self, text: str) -> str:
+        self.seen += len(text)
+        return super().redact(text)
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown", "html"])
+def test_a_long_conversation_is_made_ready_item_by_item(kind: FileFormat) -> None:
+    items = tuple(FileMessage(role="user", text="a word " * 1_000) for _ in range(50))
+    redactor = Counting()
+    pieces = rendered(SavedConversation(items=items), kind, redactor)
+    written = size = 0
+    for piece in pieces:
+        size = max(size, len(piece))
+        written += len(piece)
+        assert redactor.seen <= written + 2 * 7_100, "no more than the item at work and the next"
+    assert written > 50 * 7_000
+    assert size < 2 * 7_100
+
+
+def test_a_file_that_is_in_the_way_is_told_before_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+    redactor = Counting()
+    with pytest.raises(FileInTheWay):
+        write_conversation(path, rendered(evil_conversation(), "json", redactor), overwrite=False)
+    assert redactor.seen < len(EVIL) * 12, "at most what the conversation is, not what is in it"
+
+
+def test_a_write_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_conversation(path, broken(), overwrite=True)
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_long_session_is_read_in_steps_between_which_others_write(tmp_path: Path) -> None:
+    """The same as in one go; no step reads more than its share, and what comes later is left out."""
+    vault = await asyncio.to_thread(Vault.open, tmp_path, {})
+    session = new_session_id()
+    journal = await Journal.open(session_path(tmp_path, session), session, vault, ignore)
+    try:
+        said = [e.UserMessage(turn=f"t{n}", text=safe(f"message {n}"), mode="chat") for n in range(2_000)]
+        said += [e.UserMessage(turn=f"u{n}", text=safe("long " * 20_000), mode="chat") for n in range(30)]
+        await journal.commit(*said)
+        reader = ConversationReader(session, journal.head, only=True)
+        grown: list[int] = []
+        more, before = True, 0
+        while more:
+            more = await journal.run(reader.read_on)
+            grown.append(len(reader._items) - before)
+            before = len(reader._items)
+            await journal.commit(e.UserMessage(turn="later", text=safe("later"), mode="chat"))
+        found = reader.conversation()
+        assert [item.text for item in found.items if isinstance(item, FileMessage)] == [
+            event.text for event in said
+        ]
+        assert max(grown) <= 500
+        assert len(grown) > 2_030 // 500 + 30 * len(said[-1].text) // 1_000_000, (
+            "long messages take more steps"
+        )
+        whole = await journal.run(lambda tx: conversation_of(tx, session))
+        assert whole.items[: len(said)] == found.items
+        assert len(whole.items) == len(said) + len(grown)
+    finally:
+        await journal.close(clean=True)
