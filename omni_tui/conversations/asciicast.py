@@ -8,7 +8,6 @@ Source: https://docs.asciinema.org/manual/asciicast/v2/
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -37,22 +36,31 @@ def as_asciicast(conversation: ShownConversation) -> Iterator[bytes]:
         "title": conversation.title,
         "env": {"TERM": "xterm-256color"},
     }
-    timed: list[tuple[float, str, str]] = []
-    now = 0.0
-    timed.append((now, "o", f"\x1b[1m{conversation.title}{_RESET}\r\n"))
-    timed += [(now, "o", f"{_QUIET}{fact}{_RESET}\r\n") for fact in conversation.facts]
+    # The rows of an item are kept as one text: a row each would be hundreds of thousands of objects.
+    parts: list[tuple[str, str]] = []
+    seconds = 0.0
     for item in conversation.items:
-        now += _ITEM_S
-        if item.kind == "you":
-            timed.append((now, "m", item.text[:60].replace("\n", " ")))
-        timed.append((now, "o", "\r\n"))
-        for row in _rows(item):
-            now += _LINE_S
-            timed.append((now, "o", f"{row}\r\n"))
-    faster = min(1.0, _LONGEST_S / now) if now else 1.0
+        rows = list(_rows(item))
+        seconds += _ITEM_S + _LINE_S * len(rows)
+        parts.append((item.text[:60].replace("\n", " ") if item.kind == "you" else "", "\n".join(rows)))
+    faster = min(1.0, _LONGEST_S / seconds) if seconds else 1.0
     yield f"{json.dumps(header)}\n".encode("ascii")
-    for at, kind, text in timed:
-        yield f"{json.dumps([round(at * faster, 3), kind, text])}\n".encode("ascii")
+    yield _event(0.0, "o", f"\x1b[1m{conversation.title}{_RESET}\r\n")
+    for fact in conversation.facts:
+        yield _event(0.0, "o", f"{_QUIET}{fact}{_RESET}\r\n")
+    now = 0.0
+    for marker, text in parts:
+        now += _ITEM_S
+        made = [_event(now * faster, "m", marker)] if marker else []
+        made.append(_event(now * faster, "o", "\r\n"))
+        for row in text.split("\n"):
+            now += _LINE_S
+            made.append(_event(now * faster, "o", f"{row}\r\n"))
+        yield b"".join(made)
+
+
+def _event(at: float, kind: str, text: str) -> bytes:
+    return f"{json.dumps([round(at, 3), kind, text])}\n".encode("ascii")
 
 
 def _rows(item: ShownItem) -> Iterator[str]:
@@ -73,16 +81,16 @@ def _rows(item: ShownItem) -> Iterator[str]:
 
 
 def _wrapped(text: str, before: str) -> Iterator[str]:
+    """Yield the rows of a text, broken after spaces where there are some, indented as their line is."""
     for line in text.split("\n"):
         indent = line[: len(line) - len(line.lstrip(" "))][: WIDTH // 2]
-        yield from textwrap.wrap(
-            line,
-            WIDTH,
-            initial_indent=before,
-            subsequent_indent=before + indent,
-            drop_whitespace=False,
-            replace_whitespace=False,
-        ) or [before.rstrip()]
+        head, start = before, 0
+        while len(line) - start > (room := WIDTH - len(head)):
+            space = line.rfind(" ", start + len(indent), start + room)
+            end = space + 1 if space > start else start + room
+            yield f"{head}{line[start:end]}"
+            head, start = before + indent, end
+        yield f"{head}{line[start:]}" if line else before.rstrip()
 
 
 def _cut(text: str, before: str) -> Iterator[str]:

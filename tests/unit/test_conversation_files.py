@@ -28,6 +28,7 @@ from omni_tui.conversations import (
     rendered,
     write_conversation,
 )
+from omni_tui.conversations.asciicast import WIDTH, _wrapped
 from omni_tui.conversations.document import (
     FileAttachment,
     FileCall,
@@ -873,3 +874,19 @@ async def test_a_long_session_is_read_in_steps_between_which_others_write(tmp_pa
         assert len(whole.items) == len(said) + len(grown)
     finally:
         await journal.close(clean=True)
+
+
+@given(text=st.text("ab \n\u754c", max_size=600) | st.text(max_size=300))
+@settings(max_examples=examples(200))
+def test_rows_of_a_recording_hold_all_of_a_text_and_fit(text: str) -> None:
+    rows = list(_wrapped(text, "> "))
+    assert all(len(row) <= WIDTH for row in rows)
+    shown = "".join(row.removeprefix(">") for row in rows)
+    assert "".join(shown.split()) == "".join(text.split())
+
+
+def test_a_row_of_a_recording_ends_after_a_word_and_keeps_the_indent() -> None:
+    rows = list(_wrapped("    " + "word " * 30, "> "))
+    assert [len(row.split()) for row in rows] == [19, 13]
+    assert all(row.startswith(">     word") for row in rows)
+    assert [len(row) for row in _wrapped("x" * 250, "  ")] == [100, 100, 56]
