@@ -130,7 +130,13 @@ def import_file(arguments: argparse.Namespace) -> int:
             _say(made[-1], found)
     if arguments.json:
         print_json([
-            {"session": each.session, "title": each.title, "messages": each.messages, "calls": each.calls}
+            {
+                "session": each.session,
+                "title": each.title,
+                "messages": each.messages,
+                "calls": each.calls,
+                "forgotten": each.forgotten,
+            }
             for each in made
         ])  # fmt: skip
     return ExitStatus.DONE
@@ -139,6 +145,10 @@ def import_file(arguments: argparse.Namespace) -> int:
 def _say(made: LoadedConversation, found: FoundConversations) -> None:
     counts = f"{_count(made.messages, 'message')} and {_count(made.calls, 'call')}"
     print_result(f"imported {counts} of {PROGRAMS[found.source]} as {made.session}: {made.title}")
+    if made.forgotten:
+        print_note(
+            f"{_count(made.forgotten, 'message')} of it had been rewound: the model does not know that"
+        )
     print_note(f"go on with it: omni-tui --session {made.session}")
 
 

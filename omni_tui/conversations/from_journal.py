@@ -183,7 +183,13 @@ class ConversationReader:
         told = note_of(event)
         if told is not None:
             self._items.append(
-                FileNote(text=told.text, warning=told.warning, turn=self._turn(told.turn), ts=event.ts)
+                FileNote(
+                    text=told.text,
+                    warning=told.warning,
+                    forgets=self._turns.get(event.turn, 0) if isinstance(event, e.SessionRewound) else 0,
+                    turn=self._turn(told.turn),
+                    ts=event.ts,
+                )
             )
 
     def _turn(self, turn: str) -> int:

@@ -64,6 +64,8 @@ class ConversationHandlers(Handlers):
         words = (
             f"loaded {loaded.messages:,} messages and {loaded.calls:,} calls from {PROGRAMS[found.source]}"
         )
+        if loaded.forgotten:
+            words += f"; {loaded.forgotten:,} of the messages were rewound: the model does not know them"
         return CommandDone(id=loaded.session, text=safe(words))
 
 
