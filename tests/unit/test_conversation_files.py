@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import sqlite3
@@ -54,6 +55,7 @@ from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 from tests.lengths import examples
 
+DATA = Path(__file__).parent.parent / "data" / "foreign"
 BIDI = "\u202e"
 EVIL = (
     f"</pre></details><script>alert(1)</script><img src=//evil/x onerror=a(1)>\x1b]0;t\x07{BIDI}"
@@ -485,6 +487,124 @@ def test_an_older_transcript_of_codex_without_envelopes(tmp_path: Path) -> None:
     )
     source, conversation = read_one(path)
     assert (source, told(conversation)) == ("codex", [("user", "hi"), ("assistant", "yes")])
+
+
+def stored(name: str, tmp_path: Path) -> Path:
+    """A file that another program wrote (`tests/data/foreign`)."""
+    path = DATA / name
+    if path.suffix != ".gz":
+        return path
+    copy = tmp_path / path.stem
+    copy.write_bytes(gzip.decompress(path.read_bytes()))
+    return copy
+
+
+ONE_FILE = "The folder holds **one** file: notes.txt."
+
+
+def test_a_real_transcript_of_codex(tmp_path: Path) -> None:
+    source, conversation = read_one(stored("codex-0.171.jsonl", tmp_path))
+    found = [each for each in told(conversation) if each[0] != "call"]
+    think = ("FileThought", "I should look at the folder.")
+    assert source == "codex"
+    assert found == [
+        ("user", "please list the folder"), think, ("assistant", "Let me look."), ("assistant", ONE_FILE),
+        ("user", "please list and fail"), think, ("assistant", "Let me look."), ("assistant", ONE_FILE),
+        ("user", "make a patch"), ("assistant", ONE_FILE),
+        ("user", "remember two numbers"), ("assistant", ONE_FILE),
+        ("user", "remember two numbers"), ("assistant", ONE_FILE),
+    ]  # fmt: skip
+    calls = [item for item in conversation.items if isinstance(item, FileCall)]
+    assert [(call.server, call.tool, call.state) for call in calls] == [
+        ("codex", "exec_command", "succeeded"),
+        ("codex", "exec_command", "failed"),
+        ("codex", "exec_command", "succeeded"),
+        ("demo", "add", "succeeded"),  # a tool that was not there: its answer is an ordinary text
+        ("demo", "add", "succeeded"),
+    ]
+    assert json.loads(bytes(calls[-1].arguments)) == {"a": 1, "b": 2}
+    assert calls[-1].result[0].text.splitlines()[-1] == "3"
+    assert conversation.session.model == "gpt-5"
+
+
+def test_a_real_transcript_of_claude_code(tmp_path: Path) -> None:
+    source, conversation = read_one(stored("claude-code-2.1.197.jsonl", tmp_path))
+    ls = '{"command":"ls","description":"List files"}'
+    listed = [
+        ("FileThought", "I should look at the folder."),
+        ("assistant", "Let me look."),
+        ("call", "claude-code", "Bash", ls, "succeeded", "mcp.json\nnotes.txt"),
+        ("assistant", ONE_FILE),
+    ]
+    assert source == "claude-code"
+    assert told(conversation) == [
+        ("user", "please list the folder"), *listed,
+        ("user", "remember two numbers"), ("assistant", "Hello."),
+        ("user", "please remember two numbers"),
+        ("call", "demo", "add", '{"a":1,"b":2}', "succeeded", "3"), ("assistant", ONE_FILE),
+        ("user", "please list again"), *listed,
+    ]  # fmt: skip
+
+
+def test_a_real_log_of_llm(tmp_path: Path) -> None:
+    found = read_conversations(stored("llm-0.36.db.gz", tmp_path))
+    assert found.source == "llm"
+    assert [told(each) for each in found.conversations] == [
+        [("user", "hello there"), ("assistant", "It is 3.")],
+        [
+            ("user", "add one and two"),
+            ("call", "llm", "add", '{"a":1,"b":2}', "succeeded", "3"),
+            ("assistant", "Let me add."), ("assistant", "It is 3."),
+            ("user", "thanks"), ("assistant", "It is 3."),
+        ],
+    ]  # fmt: skip
+    for each in found.conversations:
+        times = [item.ts for item in each.items]
+        assert times == sorted(times)
+        assert times[0] > 0
+
+
+def test_a_real_store_of_oterm(tmp_path: Path) -> None:
+    found = read_conversations(stored("oterm-0.26.1.db.gz", tmp_path))
+    assert found.source == "oterm"
+    assert [(each.session.title, told(each)) for each in found.conversations] == [
+        (
+            "greetings",
+            [
+                ("user", "hello there"), ("assistant", "Hello."),
+                ("user", "what is **one** and two?"), ("assistant", "It is 3."),
+            ],
+        ),
+        ("second", [("user", "nochmal, bitte: ä 記憶"), ("assistant", "Ja.")]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir() if path.suffix != ".md"))
+async def test_a_real_file_becomes_a_session(name: str, tmp_path: Path) -> None:
+    found = read_conversations(stored(name, tmp_path))
+    vault = await asyncio.to_thread(Vault.open, tmp_path, {})
+    for each in found.conversations:
+        made = await load_conversation(
+            each, tmp_path, vault, source=found.source, file=name, mode="chat", model="offline"
+        )
+        assert made.messages == sum(isinstance(item, FileMessage) for item in each.items)
+
+
+@pytest.mark.parametrize(
+    "item", [None, [], {"type": "UserMessage", "content": 3}, {"id": [], "status": {}}]
+)
+def test_odd_events_of_codex_are_left_out(item: object, tmp_path: Path) -> None:
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+    completed = {"type": "item_completed", "item": item}
+    call = {"type": "function_call", "namespace": 5, "name": "add", "call_id": "x", "arguments": "{}"}
+    lines = [
+        {"type": "session_meta", "payload": {"id": "s"}},
+        {"type": "event_msg", "payload": completed},
+        {"type": "response_item", "payload": said},
+        {"type": "response_item", "payload": call},
+    ]
+    _, conversation = read_one(written(tmp_path, lines_of(*lines)))
+    assert told(conversation)[-1] == ("call", "codex", "add", "{}", "unfinished", "")
 
 
 HISTORY: list[dict[str, Any]] = [
