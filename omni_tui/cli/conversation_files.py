@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from omni_tui.cli.options import launch_options, open_vault
@@ -60,11 +61,12 @@ def export(arguments: argparse.Namespace) -> int:
     except (JournalBusy, JournalBroken, OSError) as error:
         raise CliError("the session cannot be read", why=str(error)) from None
     name = "" if arguments.output == "-" else arguments.output
-    data = rendered(conversation, arguments.format or format_of(name), Redactor(loaded.secrets))
+    pieces = rendered(conversation, arguments.format or format_of(name), Redactor(loaded.secrets))
     if name:
-        _write(Path(name).expanduser(), data, overwrite=arguments.force)
+        _write(Path(name).expanduser(), pieces, overwrite=arguments.force)
     else:
-        print_document(data.decode())
+        for piece in pieces:
+            print_document(piece.decode())
     if unread := conversation.session.unread:
         print_note(f"omni-tui: {unread} saved events of this session cannot be read and are left out")
         return ExitStatus.FAILED
@@ -88,14 +90,14 @@ def _session(given: str, state: Path) -> str:
     return found[0] if found else given
 
 
-def _write(path: Path, data: bytes, *, overwrite: bool) -> None:
+def _write(path: Path, pieces: Iterator[bytes], *, overwrite: bool) -> None:
     try:
-        write_conversation(path, data, overwrite=overwrite)
+        size = write_conversation(path, pieces, overwrite=overwrite)
     except FileInTheWay:
         raise CliError(f"{path} exists already", todo="Use --force to replace it.") from None
     except UserError as error:
         raise CliError(str(error)) from None
-    print_note(f"wrote {len(data):,} bytes to {path}, which only you can read")
+    print_note(f"wrote {size:,} bytes to {path}, which only you can read")
 
 
 def import_file(arguments: argparse.Namespace) -> int:
@@ -128,7 +130,13 @@ def import_file(arguments: argparse.Namespace) -> int:
             _say(made[-1], found)
     if arguments.json:
         print_json([
-            {"session": each.session, "title": each.title, "messages": each.messages, "calls": each.calls}
+            {
+                "session": each.session,
+                "title": each.title,
+                "messages": each.messages,
+                "calls": each.calls,
+                "forgotten": each.forgotten,
+            }
             for each in made
         ])  # fmt: skip
     return ExitStatus.DONE
@@ -137,6 +145,10 @@ def import_file(arguments: argparse.Namespace) -> int:
 def _say(made: LoadedConversation, found: FoundConversations) -> None:
     counts = f"{_count(made.messages, 'message')} and {_count(made.calls, 'call')}"
     print_result(f"imported {counts} of {PROGRAMS[found.source]} as {made.session}: {made.title}")
+    if made.forgotten:
+        print_note(
+            f"{_count(made.forgotten, 'message')} of it had been rewound: the model does not know that"
+        )
     print_note(f"go on with it: omni-tui --session {made.session}")
 
 

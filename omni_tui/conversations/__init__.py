@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omni_tui.conversations.document import SavedConversation, UnreadableFile
 from omni_tui.conversations.from_journal import (
+    ConversationReader,
     arguments_of_call,
     content_of_loaded,
     conversation_of,
@@ -22,6 +23,7 @@ from omni_tui.conversations.written_file import (
 
 __all__ = [
     "FORMATS",
+    "ConversationReader",
     "FileFormat",
     "FoundConversations",
     "LoadedConversation",

@@ -13,7 +13,8 @@ An item has a `type`:
 - `call`: `server`, `tool`, `arguments` (any JSON), `state` (`protocol.loaded.LoadedState`), `decider`,
   `reason`, `feedback`, `elapsed_ms`, and `result`: parts with `kind`, `text`, `mime`, `uri`, `size`; `cut`
   says that the text is not whole
-- `note`: `text`, what else the transcript tells
+- `note`: `text`, what else the transcript tells; `forgets` is the number of a message: here the person made
+  the model forget that message and all after it, which are in the file all the same
 
 and, where it is known, `turn` (the number of the message it belongs to), `agent` and `ts`. Times are Unix
 seconds. A field that is left out has its default; fields that a reader does not know are to be ignored.
@@ -102,10 +103,14 @@ class FileCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class FileNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="note"):
-    """Something else that the transcript tells: how a turn ended, a plan, a summary."""
+    """Something else that the transcript tells: how a turn ended, a plan, a summary, a rewind.
+
+    `forgets`: of a rewind the number of the first message that the model forgot, else 0.
+    """
 
     text: str
     warning: bool = False
+    forgets: int = 0
     turn: int = 0
     ts: float = 0.0
 
@@ -147,11 +152,13 @@ class UnreadableFile(Exception):
     """A file cannot be loaded; the text says why, in one sentence. Nothing was changed."""
 
 
-_NOT_ASCII = re.compile("[^ -~]")
+_NOT_ASCII = re.compile("[^ -~]+")
 
 
 def ascii_json(text: str) -> str:
     """Return a JSON text in printable ASCII: others written as `\\uXXXX`."""
+    if text.isascii() and text.isprintable():
+        return text
     return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], text)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 import msgspec
@@ -43,19 +44,19 @@ from omni_tui.tools.results import STRUCTURED, StoredResult, part_text, previews
 
 _STATES = frozenset(get_args(LoadedState))
 _TEXTS = ("text", "structured", "link")
+_PLACE = FileNote(text="")
+"""Stands for what is known only when all was read."""
+_STEP_EVENTS = 500
+_STEP_SIZE = 1_000_000
+"""Events, and characters, after which a step of reading ends: some ten milliseconds."""
 
 
 def conversation_of(tx: Transaction, session: str, last: int = 0) -> SavedConversation:
     """Return what is saved of a session. `last` is the number of its last event, if that is known."""
-    maker = _Maker(tx, session)
-    events: list[AnyEvent] = []
-    unread = 0
-    for _, event in saved_events(tx, last=last):
-        if isinstance(event, str):
-            unread += 1
-        else:
-            events.append(event)
-    return maker.make(events, unread)
+    reader = ConversationReader(session, last)
+    while reader.read_on(tx):
+        pass
+    return reader.conversation()
 
 
 @dataclass(slots=True)
@@ -73,69 +74,127 @@ class _Call:
     place: int = 0
 
 
-@dataclass(slots=True)
-class _Maker:
-    """Folds events into items."""
+class ConversationReader:
+    """Reads a session in steps, each short enough for others to use its journal in between.
 
-    tx: Transaction
-    session: str
-    items: list[FileItem] = field(default_factory=list)
-    calls: dict[str, _Call] = field(default_factory=dict)
-    loaded: dict[str, FileCall] = field(default_factory=dict)
-    turns: dict[str, int] = field(default_factory=dict)
+    Call `read_on` with a transaction, each time another one if you like, until it returns False, then
+    `conversation`, once. `last` is the number of the last event, if that is known; with `only` no later one
+    is read.
+    """
 
-    def make(self, events: list[AnyEvent], unread: int) -> SavedConversation:
-        exact = _exact_answers(events)
-        for event in events:
-            if isinstance(event, CallContentLoaded):
-                self.loaded[event.call] = msgspec.json.decode(event.body_json, type=FileCall)
-        for event in events:
-            self._take(event, exact)
-        for call in self.calls.values():
-            self.items[call.place] = self._call(call)
-        if (left := len(self.items) - MOST_ITEMS + 1) > 1:
-            self.items[:left] = [FileNote(text=f"the first {left:,} entries are left out", warning=True)]
-        return SavedConversation(
-            generator=f"Omni TUI {__version__}",
-            session=_facts(self.session, events, unread),
-            items=tuple(self.items),
-        )
+    def __init__(self, session: str, last: int = 0, *, only: bool = False) -> None:
+        self._session = session
+        self._last = last
+        self._only = only
+        self._read = 0
+        self._unread = 0
+        self._all_events = False
+        self._items: list[FileItem] = []
+        self._calls: dict[str, _Call] = {}
+        self._ended: list[str] = []
+        """Calls whose arguments and results are still to be read."""
+        self._loaded: dict[str, FileCall] = {}
+        self._loaded_places: list[tuple[int, CallLoaded, int]] = []
+        self._answers: list[tuple[int, e.Answer]] = []
+        self._exact: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+        self._turns: dict[str, int] = {}
+        self._facts = FileSession(id=session)
 
-    def _take(self, event: AnyEvent, exact: dict[tuple[str, str], deque[str]]) -> None:
+    def read_on(self, tx: Transaction) -> bool:
+        """Read the next part; return whether there is more."""
+        if not self._all_events:
+            self._read_events(tx)
+            return True
+        room = _STEP_SIZE
+        while self._ended and room > 0:
+            call = self._calls[self._ended.pop()]
+            self._items[call.place] = made = self._call(tx, call)
+            room -= _STEP_SIZE // _STEP_EVENTS + sum(len(part.text) for part in made.result)
+        return bool(self._ended)
+
+    def conversation(self) -> SavedConversation:
+        """Return what was read."""
+        for place, answer in self._answers:
+            self._items[place] = self._answer(answer)
+        for place, event, turn in self._loaded_places:
+            self._items[place] = self._loaded_call(event, turn)
+        items = self._items
+        if (left := len(items) - MOST_ITEMS + 1) > 1:
+            items[:left] = [FileNote(text=f"the first {left:,} entries are left out", warning=True)]
+        facts = msgspec.structs.replace(self._facts, unread=self._unread)
+        return SavedConversation(generator=f"Omni TUI {__version__}", session=facts, items=tuple(items))
+
+    def _read_events(self, tx: Transaction) -> None:
+        room = _STEP_SIZE
+        for seq, event in saved_events(tx, self._read, self._last):
+            if self._only and seq > self._last:
+                break
+            self._read = seq
+            if isinstance(event, str):
+                self._unread += 1
+            else:
+                self._facts = _followed(self._facts, event)
+                self._take(event)
+                room -= _STEP_SIZE // _STEP_EVENTS + _length(event)
+            if room <= 0:
+                return
+        self._all_events = True
+        self._ended = list(self._calls)
+
+    def _take(self, event: AnyEvent) -> None:
         match event:
             case e.UserMessage():
-                self.items.append(self._user(event))
+                self._items.append(self._user(event))
             case e.Answer():
-                self.items.append(self._answer(event, _exact(event, exact[event.turn, event.agent])))
+                self._answers.append((len(self._items), event))
+                self._items.append(_PLACE)
+                self._turn(event.turn)
+            case e.ModelMessage():
+                self._take_exact(event)
             case e.Thought():
                 turn = self._turn(event.turn)
-                self.items.append(FileThought(text=event.text, turn=turn, ts=event.ts, agent=event.agent))
+                self._items.append(FileThought(text=event.text, turn=turn, ts=event.ts, agent=event.agent))
             case CallLoaded():
-                self.items.append(self._loaded(event))
+                self._loaded_places.append((len(self._items), event, self._turn(event.turn)))
+                self._items.append(_PLACE)
+            case CallContentLoaded():
+                self._loaded[event.call] = msgspec.json.decode(event.body_json, type=FileCall)
             case e.CallProposed() | e.CallChanged() | e.CallFinished():
                 self._follow_call(event)
             case _:
                 self._note(event)
 
+    def _take_exact(self, event: e.ModelMessage) -> None:
+        """Note the exact text of an answer; the answer that is shown comes before it or after it."""
+        if event.role == "assistant":
+            with suppress(ValueError, msgspec.MsgspecError):
+                self._exact[event.turn, event.agent].append(decode_message(event.body_json).text)
+
     def _follow_call(self, event: e.CallProposed | e.CallChanged | e.CallFinished) -> None:
-        call = self.calls.get(event.call)
+        call = self._calls.get(event.call)
         if isinstance(event, e.CallProposed):
             if call is None:
-                self.calls[event.call] = _Call(event, self._turn(event.turn), place=len(self.items))
-                self.items.append(FileNote(text=""))  # its place, taken when its end is known
+                self._calls[event.call] = _Call(event, self._turn(event.turn), place=len(self._items))
+                self._items.append(_PLACE)
         elif call is not None:
             _move(call, event)
 
     def _note(self, event: AnyEvent) -> None:
         told = note_of(event)
         if told is not None:
-            self.items.append(
-                FileNote(text=told.text, warning=told.warning, turn=self._turn(told.turn), ts=event.ts)
+            self._items.append(
+                FileNote(
+                    text=told.text,
+                    warning=told.warning,
+                    forgets=self._turns.get(event.turn, 0) if isinstance(event, e.SessionRewound) else 0,
+                    turn=self._turn(told.turn),
+                    ts=event.ts,
+                )
             )
 
     def _turn(self, turn: str) -> int:
         """Return the number of a turn, 0 for none."""
-        return self.turns.setdefault(turn, len(self.turns) + 1) if turn else 0
+        return self._turns.setdefault(turn, len(self._turns) + 1) if turn else 0
 
     def _user(self, event: e.UserMessage) -> FileMessage:
         return FileMessage(
@@ -148,10 +207,10 @@ class _Maker:
             ),
         )
 
-    def _answer(self, event: e.Answer, text: str) -> FileMessage:
+    def _answer(self, event: e.Answer) -> FileMessage:
         return FileMessage(
             role="assistant",
-            text=bounded_text(text),
+            text=bounded_text(_exact(event, self._exact[event.turn, event.agent])),
             turn=self._turn(event.turn),
             ts=event.ts,
             agent=event.agent,
@@ -159,10 +218,10 @@ class _Maker:
             label=event.label,
         )
 
-    def _call(self, call: _Call) -> FileCall:
+    def _call(self, tx: Transaction, call: _Call) -> FileCall:
         event = call.proposed
         try:
-            row = call_table.load(self.tx, event.call)
+            row = call_table.load(tx, event.call)
         except SealBroken:
             row = None
         return FileCall(
@@ -178,31 +237,11 @@ class _Maker:
             reason=call.reason,
             feedback=call.feedback,
             elapsed_ms=call.elapsed_ms,
-            result=self._result(call.finished) if call.finished is not None else (),
+            result=_result(tx, call.finished) if call.finished is not None else (),
         )
 
-    def _result(self, event: e.CallFinished) -> tuple[FilePart, ...]:
-        try:
-            data = call_table.get_result(self.tx, event.call, event.attempt)
-            if data:
-                return file_parts(StoredResult.load(data))
-        except (SealBroken, ValueError, KeyError, TypeError, AttributeError):
-            pass
-        return tuple(
-            FilePart(
-                kind=part.kind,
-                text=part.text,
-                mime=part.mime,
-                uri=part.uri,
-                size=part.size,
-                cut=part.truncated,
-            )
-            for part in event.parts
-        )
-
-    def _loaded(self, event: CallLoaded) -> FileCall:
-        turn = self._turn(event.turn)
-        if (whole := self.loaded.get(event.call)) is not None:
+    def _loaded_call(self, event: CallLoaded, turn: int) -> FileCall:
+        if (whole := self._loaded.get(event.call)) is not None:
             return msgspec.structs.replace(whole, turn=turn, ts=event.ts)
         return FileCall(
             server=event.server,
@@ -216,28 +255,56 @@ class _Maker:
         )
 
 
-def _facts(session: str, events: list[AnyEvent], unread: int) -> FileSession:
-    """Return what a session is; of a loaded one when it began there, and whose it was."""
-    title, model = "", ""
-    tags: tuple[str, ...] = ()
-    created = events[0].ts if events else 0.0
-    loaded: FileOrigin | None = None
-    for event in events:
-        match event:
-            case e.SessionOpened():
-                title, model = event.title, event.model
-            case e.SessionTitled():
-                title = event.title
-            case e.SessionTagged():
-                tags = event.tags
-            case e.ModelChanged():
-                model = event.name
-            case SessionLoaded():
-                loaded = FileOrigin(source=event.source, file=event.file, origin=event.origin)
-                created, model = event.created or created, event.model or model
-    return FileSession(
-        id=session, title=title, tags=tags, created=created, model=model, unread=unread, loaded=loaded
+def _result(tx: Transaction, event: e.CallFinished) -> tuple[FilePart, ...]:
+    try:
+        data = call_table.get_result(tx, event.call, event.attempt)
+        if data:
+            return file_parts(StoredResult.load(data))
+    except (SealBroken, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return tuple(
+        FilePart(
+            kind=part.kind,
+            text=part.text,
+            mime=part.mime,
+            uri=part.uri,
+            size=part.size,
+            cut=part.truncated,
+        )
+        for part in event.parts
     )
+
+
+def _followed(facts: FileSession, event: AnyEvent) -> FileSession:
+    """Return what a session is after an event; of a loaded one when it began there, and whose it was."""
+    changed: dict[str, Any] = {} if facts.created else {"created": event.ts}
+    match event:
+        case e.SessionOpened():
+            changed |= {"title": event.title, "model": event.model}
+        case e.SessionTitled():
+            changed["title"] = event.title
+        case e.SessionTagged():
+            changed["tags"] = event.tags
+        case e.ModelChanged():
+            changed["model"] = event.name
+        case SessionLoaded():
+            changed["loaded"] = FileOrigin(source=event.source, file=event.file, origin=event.origin)
+            changed["created"] = event.created or facts.created or event.ts
+            changed["model"] = event.model or facts.model
+    return msgspec.structs.replace(facts, **changed) if changed else facts
+
+
+def _length(event: AnyEvent) -> int:
+    """Return about how many characters of an event are kept."""
+    match event:
+        case e.UserMessage() | e.Answer() | e.Thought():
+            return len(event.text)
+        case e.ModelMessage() | CallContentLoaded():
+            return len(event.body_json)
+        case e.CallFinished():
+            return sum(len(part.text) for part in event.parts)
+        case _:
+            return 0
 
 
 def _move(call: _Call, event: e.CallChanged | e.CallFinished) -> None:
@@ -272,19 +339,6 @@ def file_parts(result: StoredResult) -> tuple[FilePart, ...]:
 def _inner_text(result: StoredResult, index: int) -> str:
     inner: Any = result.content[index].get("resource")
     return str(inner.get("text", "")) if isinstance(inner, dict) else ""
-
-
-def _exact_answers(events: list[AnyEvent]) -> dict[tuple[str, str], deque[str]]:
-    """Return the exact texts of the answers of each agent of each turn, in order."""
-    texts: dict[tuple[str, str], deque[str]] = defaultdict(deque)
-    for event in events:
-        if isinstance(event, e.ModelMessage) and event.role == "assistant":
-            try:
-                message = decode_message(event.body_json)
-            except (ValueError, msgspec.MsgspecError):
-                continue
-            texts[event.turn, event.agent].append(message.text)
-    return texts
 
 
 def _exact(answer: e.Answer, texts: deque[str]) -> str:

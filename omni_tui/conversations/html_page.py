@@ -71,13 +71,12 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; for
 _SCHEMES = ("http", "https", "mailto")
 
 
-def as_html(conversation: ShownConversation) -> bytes:
-    """Return a conversation as an HTML file."""
+def as_html(conversation: ShownConversation) -> Iterator[bytes]:
+    """Yield a conversation as the pieces of an HTML file."""
     render = _Renderer()
     title = escape(conversation.title)
     facts = f"<p>{escape(' · '.join(conversation.facts))}</p>" if conversation.facts else ""
-    sections = "\n".join(_section(item, render) for item in conversation.items)
-    return f"""<!DOCTYPE html>
+    yield f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -91,12 +90,14 @@ def as_html(conversation: ShownConversation) -> bytes:
 <body>
 <main>
 <header><h1>{title}</h1>{facts}</header>
-{sections}
-<footer>Saved by Omni TUI. This page loads nothing and runs nothing.</footer>
+""".encode()
+    for item in conversation.items:
+        yield f"{_section(item, render)}\n".encode()
+    yield b"""<footer>Saved by Omni TUI. This page loads nothing and runs nothing.</footer>
 </main>
 </body>
 </html>
-""".encode()
+"""
 
 
 def _section(item: ShownItem, render: _Renderer) -> str:

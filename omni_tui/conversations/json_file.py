@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -11,6 +12,7 @@ from omni_tui.conversations.document import (
     MOST_ITEMS,
     VERSION,
     FileCall,
+    FileItem,
     SavedConversation,
     UnreadableFile,
     ascii_json,
@@ -19,17 +21,23 @@ from omni_tui.conversations.document import (
 from omni_tui.security.text import safe_line
 
 
-def as_json(conversation: SavedConversation) -> bytes:
-    """Return a conversation as a file: printable ASCII, a line for each item."""
-    head = msgspec.json.encode(msgspec.structs.replace(conversation, items=())).decode()
-    assert head.endswith('"items":[]}')
-    lines = ",\n".join(msgspec.json.encode(item).decode() for item in conversation.items)
-    inside = f"\n{lines}\n" if lines else ""
-    return _in_ascii(f"{head.removesuffix(']}')}{inside}]}}\n").encode("ascii")
+def as_json(about: SavedConversation, items: Iterable[FileItem]) -> Iterator[bytes]:
+    """Yield a conversation as the pieces of a file: printable ASCII, a line for each item.
+
+    Of `about` all but its own items is written.
+    """
+    head = msgspec.json.encode(msgspec.structs.replace(about, items=()))
+    assert head.endswith(b'"items":[]}')
+    yield _in_ascii(head.removesuffix(b"]}"))
+    before = b"\n"
+    for item in items:
+        yield before + _in_ascii(msgspec.json.encode(item))
+        before = b",\n"
+    yield b"]}\n" if before == b"\n" else b"\n]}\n"
 
 
-def _in_ascii(text: str) -> str:
-    return "\n".join(ascii_json(line) for line in text.split("\n"))
+def _in_ascii(line: bytes) -> bytes:
+    return ascii_json(line.decode()).encode("ascii")
 
 
 class _Head(msgspec.Struct):

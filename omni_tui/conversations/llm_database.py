@@ -58,9 +58,12 @@ def _of_threads(database: ForeignDatabase) -> list[SavedConversation]:
     for row in database.rows("threads", ("id", "name", "tip_message_hash", "datetime_utc")):
         ident = text_of(row["id"])
         collector = ItemCollector("llm")
-        ts = 0.0
-        for message in _chain(text_of(row["tip_message_hash"]), parents):
-            ts = max(ts, times.get(message, 0.0))
+        chain = _chain(text_of(row["tip_message_hash"]), parents)
+        when, ts = dict.fromkeys(chain, 0.0), 0.0
+        for message in reversed(chain):  # the time of a turn stands at its last message
+            when[message] = ts = times.get(message, ts)
+        for message in chain:
+            ts = when[message]
             for part in sorted(parts.get(message, ()), key=_position):
                 _take(collector, part, parents[message][1], ts)
         found.append(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from omni_tui.conversations.shown import ShownConversation, ShownItem
@@ -25,14 +26,14 @@ _MOST_PARSED = 200_000
 """Characters of an answer that is read as Markdown; a longer one stands in a code block."""
 
 
-def as_markdown(conversation: ShownConversation) -> bytes:
-    """Return a conversation as a Markdown file."""
-    blocks = [f"# {escaped(conversation.title)}"]
+def as_markdown(conversation: ShownConversation) -> Iterator[bytes]:
+    """Yield a conversation as the pieces of a Markdown file."""
+    yield f"# {escaped(conversation.title)}\n".encode()
     if conversation.facts:
-        blocks.append(" · ".join(map(escaped, conversation.facts)))
+        yield f"\n{' · '.join(map(escaped, conversation.facts))}\n".encode()
     for item in conversation.items:
-        blocks.extend(_blocks(item))
-    return ("\n\n".join(blocks) + "\n").encode("utf-8")
+        for block in _blocks(item):
+            yield f"\n{block}\n".encode()
 
 
 def _blocks(item: ShownItem) -> Iterator[str]:
@@ -183,6 +184,13 @@ _CLOSING = 3
 
 
 def _parse(text: str) -> list[Any]:
+    parsed: list[Any] = _parser().parse(text)
+    return parsed
+
+
+@cache
+def _parser() -> Any:
+    """Return the parser. Making one takes as long as it takes to parse a page."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    return MarkdownIt("commonmark", {"html": True}).enable("table")

@@ -8,23 +8,22 @@ from typing import Any
 
 import msgspec
 
-from omni_tui.conversations.document import FileCall, FileItem, FileMessage, SavedConversation, raw_json
+from omni_tui.conversations.document import FileCall, FileItem, FileMessage, FileSession, raw_json
 from omni_tui.security.redaction import Redactor
 
 
-def redacted(conversation: SavedConversation, redactor: Redactor) -> SavedConversation:
-    """Return a conversation with every secret masked, in names and arguments too."""
-    session = _redact_texts(conversation.session, redactor.redact)
+def redacted_session(session: FileSession, redactor: Redactor) -> FileSession:
+    """Return what a conversation is, with every secret masked."""
+    session = _redact_texts(session, redactor.redact)
     session = msgspec.structs.replace(session, tags=tuple(map(redactor.redact, session.tags)))
     if session.loaded is not None:
         loaded = _redact_texts(session.loaded, redactor.redact)
         session = msgspec.structs.replace(session, loaded=loaded)
-    return msgspec.structs.replace(
-        conversation, session=session, items=tuple(_item(item, redactor) for item in conversation.items)
-    )
+    return session
 
 
-def _item(item: FileItem, redactor: Redactor) -> FileItem:
+def redacted_item(item: FileItem, redactor: Redactor) -> FileItem:
+    """Return an item with every secret masked, in names and arguments too."""
     redact = redactor.redact
     item = _redact_texts(item, redact)
     if isinstance(item, FileCall):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,8 +14,8 @@ from omni_tui.conversations.document import (
     FileItem,
     FileMessage,
     FileNote,
+    FileSession,
     FileThought,
-    SavedConversation,
 )
 from omni_tui.conversations.from_journal import shown_part
 from omni_tui.protocol import SafeText
@@ -49,17 +49,16 @@ class ShownItem:
 
 @dataclass(frozen=True, slots=True)
 class ShownConversation:
-    """A conversation with a title and facts about it, such as `model: offline`."""
+    """A conversation with a title and facts about it, such as `model: offline`. Iterate its items once."""
 
     title: SafeText
     facts: tuple[SafeText, ...]
-    items: tuple[ShownItem, ...]
+    items: Iterator[ShownItem]
     created: float
 
 
-def shown(conversation: SavedConversation) -> ShownConversation:
-    """Return a conversation with every text made safe."""
-    session = conversation.session
+def shown(session: FileSession, items: Iterable[FileItem]) -> ShownConversation:
+    """Return a conversation with every text made safe, each item when it is asked for."""
     facts = []
     if session.created:
         facts.append(f"{_when(session.created)} UTC")
@@ -73,12 +72,12 @@ def shown(conversation: SavedConversation) -> ShownConversation:
     return ShownConversation(
         title=safe_line(session.title, joined=True) if session.title.strip() else safe("SavedConversation"),
         facts=tuple(safe_line(fact) for fact in facts),
-        items=tuple(_items(conversation.items)),
+        items=_items(items),
         created=session.created,
     )
 
 
-def _items(items: tuple[FileItem, ...]) -> Iterator[ShownItem]:
+def _items(items: Iterable[FileItem]) -> Iterator[ShownItem]:
     for item in items:
         when = _when(item.ts) if item.ts else ""
         match item:

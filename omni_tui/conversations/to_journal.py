@@ -60,17 +60,23 @@ _TITLE = 48
 """Characters of a title made from the first message."""
 _NAME = re.compile(r"[^A-Za-z0-9_-]")
 _ANSWERED = ("succeeded", "failed", "result_rejected")
+_BEGINNING = "loaded"
+"""The turn of what belongs to no message of the person."""
 _TOLD = {"unfinished": "uncertain"}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConversation:
-    """A session that was made from a file."""
+    """A session that was made from a file.
+
+    `forgotten`: how many of its messages the model does not know, because it was made to forget them.
+    """
 
     session: str
     title: str
     messages: int
     calls: int
+    forgotten: int = 0
 
 
 async def load_conversation(
@@ -90,8 +96,8 @@ async def load_conversation(
     if not conversation.items:
         raise UnreadableFile("there is no message in it")
     session = new_session_id()
-    made = _Events(conversation, mode, model)
-    events = await asyncio.to_thread(lambda: list(made.all(source, file)))  # seconds for a long one
+    made = _Events(conversation, source, mode, model)
+    events = await asyncio.to_thread(lambda: list(made.all(file)))  # seconds for a long one
     try:
         journal = await Journal.open(session_path(state_dir, session), session, vault, _ignore)
         try:
@@ -105,7 +111,7 @@ async def load_conversation(
         why = in_words(error) if isinstance(error, OSError) else error
         raise UnreadableFile(f"the session could not be saved: {why}") from None
     title = next((event.title for event in reversed(events) if isinstance(event, e.SessionTitled)), "")
-    return LoadedConversation(session, title, *_counts(conversation))
+    return LoadedConversation(session, title, *_counts(conversation), made.forgotten)
 
 
 def _ignore(_events: Sequence[AnyEvent]) -> None:
@@ -120,8 +126,9 @@ def _counts(conversation: SavedConversation) -> tuple[int, int]:
 class _Events:
     """The events of a loaded session, in order, each with a time."""
 
-    def __init__(self, conversation: SavedConversation, mode: Mode, model: str) -> None:
+    def __init__(self, conversation: SavedConversation, source: FileSource, mode: Mode, model: str) -> None:
         self._conversation = conversation
+        self._source = source
         self._mode = mode
         self._model = model
         self._now = time.time()
@@ -132,8 +139,13 @@ class _Events:
         self._text = ""
         self._calls: list[tuple[ToolCall, FileCall]] = []
         self._turn = ""
+        self._told = self._said = 0
+        """Messages of the model's history, and of the transcript, that the model knows."""
+        self._starts: dict[str, tuple[int, int]] = {}
+        """Both before each message of the person that the model knows."""
+        self.forgotten = 0
 
-    def all(self, source: FileSource, file: str) -> Iterator[AnyEvent]:
+    def all(self, file: str) -> Iterator[AnyEvent]:
         session = self._conversation.session
         messages, calls = _counts(self._conversation)
         moments = (_moment(item.ts, self._now) for item in self._conversation.items)
@@ -145,21 +157,13 @@ class _Events:
         yield e.SessionTitled(title=self._title(), ts=self._ts)
         if tags := _tags(session.tags):
             yield e.SessionTagged(tags=tags, ts=self._ts)
-        yield self._model_message(
-            Message(
-                role="user",
-                text=f"[Omni TUI: this conversation was loaded from a file of {PROGRAMS[source]}. Its "
-                "calls were made before, elsewhere, and none of them is open; what they returned may be "
-                "out of date.]",
-            ),
-            "loaded",
-        )
+        yield self._about_file()
         for item in self._conversation.items:
             self._ts = max(self._ts, _moment(item.ts, self._now))
             yield from self._item(item)
         yield from self._answered()
         yield SessionLoaded(
-            source=source,
+            source=self._source,
             file=safe_line(file),
             origin=safe_line(session.id),
             model=safe_line(session.model),
@@ -185,7 +189,7 @@ class _Events:
         return safe_line(words[:room] or "loaded conversation", joined=True)
 
     def _item(self, item: FileItem) -> Iterator[AnyEvent]:
-        turn = self._turns.get(item.turn, "loaded")
+        turn = self._turns.get(item.turn, _BEGINNING)
         match item:
             case FileMessage(role="user"):
                 yield from self._answered()
@@ -205,12 +209,47 @@ class _Events:
             case FileCall():
                 yield from self._call(item, turn)
             case FileNote():
+                if item.forgets > 0 and (turn_forgotten := self._forgotten_turn(item.forgets)):
+                    yield from self._answered()
+                    yield from self._rewound(turn_forgotten)
+                    return
                 text = bounded_text(item.text, 64_000)
                 yield NoteLoaded(
                     text=safe(text), warning=item.warning, turn=turn if item.turn else "", ts=self._ts
                 )
 
+    def _forgotten_turn(self, number: int) -> str:
+        """Return the turn of the message that a rewind forgot first, "" if the model lacks it anyway.
+
+        If the message was left out with the beginning of a long file, it forgot all until here.
+        """
+        turn = self._turns.get(number, "")
+        if not turn and all(known > number for known in self._turns if known):
+            turn = _BEGINNING
+        return turn if turn in self._starts else ""
+
+    def _rewound(self, turn: str) -> Iterator[AnyEvent]:
+        """Forget a turn and what followed it."""
+        told, said = self._starts[turn]
+        yield e.SessionRewound(turn=turn, messages=self._told - told, ts=self._ts)
+        self.forgotten += self._said - said
+        self._told, self._said = told, said
+        self._starts = {each: at for each, at in self._starts.items() if at[0] < told}
+        if turn == _BEGINNING:
+            yield self._about_file()
+
+    def _about_file(self) -> AnyEvent:
+        """Return what the model is told before all else."""
+        self._starts[_BEGINNING] = self._told, self._said
+        text = (
+            f"[Omni TUI: this conversation was loaded from a file of {PROGRAMS[self._source]}. Its calls "
+            "were made before, elsewhere, and none of them is open; what they returned may be out of date.]"
+        )
+        return self._model_message(Message(role="user", text=text), _BEGINNING)
+
     def _user(self, item: FileMessage, turn: str) -> Iterator[AnyEvent]:
+        self._starts[turn] = self._told, self._said
+        self._said += 1
         words = _words(item.text)
         shown = safe(words)
         yield e.UserMessage(
@@ -233,6 +272,7 @@ class _Events:
         yield self._model_message(Message(role="user", text=encodable(words + note)), turn)
 
     def _answer(self, item: FileMessage, turn: str) -> Iterator[AnyEvent]:
+        self._said += 1
         text, agent = bounded_text(item.text), _agent(item.agent)
         yield e.Answer(
             turn=turn,
@@ -298,7 +338,7 @@ class _Events:
 
     def _answered(self) -> Iterator[AnyEvent]:
         """Yield the model's last message with its calls and their results, once all of it is known."""
-        text, calls, turn = self._text, self._calls, self._turn or "loaded"
+        text, calls, turn = self._text, self._calls, self._turn or _BEGINNING
         self._text, self._calls, self._turn = "", [], ""
         if not text and not calls:
             return
@@ -311,6 +351,7 @@ class _Events:
         self, message: Message, turn: str, agent: str = "root", call: str = ""
     ) -> e.ModelMessage:
         body = exact_json(msgspec.to_builtins(message))
+        self._told += agent == "root"
         return e.ModelMessage(
             turn=turn, role=message.role, body_json=body, agent=agent, call=call, ts=self._ts
         )

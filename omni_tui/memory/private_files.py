@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -118,8 +119,8 @@ def read_private(path: Path) -> bytes:
         return file.read()
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace the file at `path` atomically; it is on disk when this returns."""
+def write_atomic(path: Path, data: bytes | Iterator[bytes]) -> None:
+    """Replace the file at `path` atomically, with data or its pieces; it is on disk when this returns."""
     temporary = _write_beside(path, data)
     try:
         temporary.replace(path)
@@ -129,8 +130,11 @@ def write_atomic(path: Path, data: bytes) -> None:
     sync_dir(path.parent)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Make a file that appears whole or not at all. Raises `FileExistsError` if there is one."""
+def write_new(path: Path, data: bytes | Iterator[bytes]) -> None:
+    """Make a file, of data or its pieces, that appears whole or not at all.
+
+    Raises `FileExistsError` if there is one.
+    """
     temporary = _write_beside(path, data)
     try:
         path.hardlink_to(temporary)
@@ -145,12 +149,12 @@ def write_new(path: Path, data: bytes) -> None:
     sync_dir(path.parent)
 
 
-def _write_beside(path: Path, data: bytes) -> Path:
+def _write_beside(path: Path, data: bytes | Iterator[bytes]) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from omni_tui.memory import call_table
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.commands import RewindSession
 from omni_tui.protocol.loaded import CallLoaded, LoadConversation, SaveConversation, SessionLoaded
 from tests.engine.rig import Rig, rig
 from tests.engine.test_branching import say
@@ -185,3 +188,82 @@ async def test_without_a_person_no_file_is_written_or_read(tmp_path: Path) -> No
         assert "no person" in await refused(running, SaveConversation(path=str(tmp_path / "a")))
         assert "no person" in await refused(running, LoadConversation(path=str(tmp_path / "a")))
         assert not (tmp_path / "a").exists()
+
+
+async def told(running: Rig, model: ScriptedModel, text: str) -> list[str]:
+    """What the model is told with a message, without the note about the file."""
+    await say(running, text)
+    return [m.text for m in model.requests[-1].messages if m.role != "system" and "Omni TUI" not in m.text]
+
+
+async def test_what_was_rewound_stays_forgotten_when_it_is_loaded_again(tmp_path: Path) -> None:
+    model = ScriptedModel(*([reply(f"answer {number}")] for number in range(1, 9)))
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        turns = [await say(running, f"question {number}") for number in (1, 2, 3)]
+        assert isinstance(await running.ask(RewindSession(turn=turns[1])), e.CommandDone)
+        await say(running, "question 4")
+        value = await saved(running, tmp_path / "talk.json")
+        texts = [item["text"] for item in value["items"] if item["type"] == "message"]
+        assert texts == [f"{kind} {n}" for n in (1, 2, 3, 4) for kind in ("question", "answer")]
+        [note] = [item for item in value["items"] if item.get("forgets")]
+        assert note["forgets"] == 2
+
+        done = await running.ask(LoadConversation(path=str(tmp_path / "talk.json")))
+        assert isinstance(done, e.CommandDone), done
+        assert "4 of the messages were rewound: the model does not know them" in done.text
+        known = ["question 1", "answer 1", "question 4", "answer 4"]
+        assert await told(running, model, "question 5") == [*known, "question 5"]
+
+        events = await running.session.journal.read(0, 1_000)
+        [rewound] = [event for event in events if isinstance(event, e.SessionRewound)]
+        assert rewound.messages == 4
+        shown = [event.text for event in events if isinstance(event, e.UserMessage)]
+        assert shown == [f"question {n}" for n in (1, 2, 3, 4, 5)], "the file keeps all"
+
+        again = await saved(running, tmp_path / "again.json")
+        assert [item["forgets"] for item in again["items"] if item.get("forgets")] == [2]
+        await loaded(running, tmp_path / "again.json")
+        assert await told(running, model, "question 6") == [*known, "question 5", "answer 5", "question 6"]
+        # A person may rewind further in what was loaded.
+        first = next(
+            event.turn
+            for event in await running.session.journal.read(0, 1_000)
+            if isinstance(event, e.UserMessage)
+        )
+        assert isinstance(await running.ask(RewindSession(turn=first)), e.CommandDone)
+        assert await told(running, model, "question 7") == ["question 7"]
+
+
+def message(role: str, number: int) -> dict[str, Any]:
+    return {"type": "message", "role": role, "text": f"{role} {number}", "turn": number}
+
+
+def note(forgets: object) -> dict[str, Any]:
+    return {"type": "note", "text": "rewound", "forgets": forgets}
+
+
+@pytest.mark.parametrize(
+    ("items", "known"),
+    [
+        ([note(1), message("user", 1), message("assistant", 1)], ["user 1", "assistant 1"]),
+        ([message("user", 1), note(9), note(-1)], ["user 1"]),
+        ([message("user", 1), note(1), note(1)], []),
+        ([message("user", 1), message("user", 2), note(1), note(2), message("user", 3)], ["user 3"]),
+        ([message("user", 1), message("user", 2), note(2), note(1), message("user", 1)], ["user 1"]),
+        ([message("assistant", 0), message("user", 1), note(1)], ["assistant 0"]),
+        # The message is among what a long file leaves out: all until here is forgotten.
+        ([message("assistant", 3), message("user", 5), message("user", 6), note(3)], []),
+        ([message("user", 5), message("assistant", 5), note(3), message("user", 7)], ["user 7"]),
+    ],
+)
+async def test_a_file_may_tell_any_rewind(
+    tmp_path: Path, items: list[dict[str, Any]], known: list[str]
+) -> None:
+    model = ScriptedModel([reply("yes")], [reply("yes")])
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"format": "omni-tui/conversation", "version": 1, "items": items}))
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await loaded(running, path)
+        assert await told(running, model, "next") == [*known, "next"]

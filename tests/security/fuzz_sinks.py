@@ -202,8 +202,8 @@ def saved_files(text: str) -> Iterator[tuple[str, str]]:
     session = FileSession(id=words, title=words, tags=(words,), model=words)
     conversation = SavedConversation(session=session, items=items)
     for kind in FORMATS:
-        yield f"a file of {kind}", rendered(conversation, kind, _REDACTOR).decode()
-    assert len(from_json(rendered(conversation, "json", _REDACTOR)).items) == len(items)
+        yield f"a file of {kind}", b"".join(rendered(conversation, kind, _REDACTOR)).decode()
+    assert len(from_json(b"".join(rendered(conversation, "json", _REDACTOR))).items) == len(items)
 
 
 def all_of(strings: HostileStrings, folder: object) -> Iterator[tuple[str, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from omni_tui.conversations import (
+    ConversationReader,
     SavedConversation,
     UnreadableFile,
     conversation_of,
@@ -27,6 +29,7 @@ from omni_tui.conversations import (
     rendered,
     write_conversation,
 )
+from omni_tui.conversations.asciicast import WIDTH, _wrapped
 from omni_tui.conversations.document import (
     FileAttachment,
     FileCall,
@@ -40,19 +43,19 @@ from omni_tui.conversations.document import (
     raw_json,
 )
 from omni_tui.conversations.foreign_database import MAGIC
-from omni_tui.conversations.html_page import as_html
 from omni_tui.conversations.markdown import contained
-from omni_tui.conversations.shown import shown
-from omni_tui.conversations.written_file import FORMATS
-from omni_tui.memory import Journal, Vault, session_path
+from omni_tui.conversations.written_file import FORMATS, FileFormat
+from omni_tui.memory import Journal, Vault, new_session_id, session_path
 from omni_tui.memory.session_files import saved_ids
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as e
 from omni_tui.protocol.errors import FileInTheWay, UserError
 from omni_tui.protocol.loaded import CallLoaded
 from omni_tui.security.redaction import Redactor
+from omni_tui.security.text import safe
 from tests.lengths import examples
 
+DATA = Path(__file__).parent.parent / "data" / "foreign"
 BIDI = "\u202e"
 EVIL = (
     f"</pre></details><script>alert(1)</script><img src=//evil/x onerror=a(1)>\x1b]0;t\x07{BIDI}"
@@ -89,6 +92,11 @@ def evil_conversation() -> SavedConversation:
     return SavedConversation(session=session, items=items)
 
 
+def whole(conversation: SavedConversation, kind: FileFormat, secret: str = "") -> bytes:
+    """A conversation as a whole file."""
+    return b"".join(rendered(conversation, kind, Redactor([secret])))
+
+
 def ignore(_events: Sequence[AnyEvent]) -> None:
     pass
 
@@ -115,7 +123,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_form_has_a_byte_that_controls_a_terminal_or_hides(kind: Any) -> None:
-    text = rendered(evil_conversation(), kind, Redactor()).decode()
+    text = whole(evil_conversation(), kind).decode()
     odd = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")} - {"\n"}
     assert odd == set()
     if kind != "json":
@@ -123,7 +131,7 @@ def test_no_form_has_a_byte_that_controls_a_terminal_or_hides(kind: Any) -> None
 
 
 def test_a_page_has_no_tag_of_the_conversation_and_loads_nothing() -> None:
-    text = rendered(evil_conversation(), "html", Redactor()).decode()
+    text = whole(evil_conversation(), "html").decode()
     page = Page(text)
     names = {tag for tag, _ in page.tags}
     assert names.isdisjoint({"script", "img", "iframe", "link", "object", "embed", "form", "base", "svg"})
@@ -141,7 +149,7 @@ def test_a_page_has_no_tag_of_the_conversation_and_loads_nothing() -> None:
 
 def test_a_page_shows_where_links_and_images_lead_and_keeps_tables() -> None:
     answer = "[bank](https://evil.example/x) ![pic](https://evil.example/y.png)\n\n| a |\n|--:|\n| 1 |"
-    text = as_html(shown(SavedConversation(items=(FileMessage(role="assistant", text=answer),)))).decode()
+    text = whole(SavedConversation(items=(FileMessage(role="assistant", text=answer),)), "html").decode()
     assert "(https://evil.example/x)" in text
     assert "[image: pic https://evil.example/y.png]" in text
     assert '<td class="right">1</td>' in text
@@ -187,7 +195,7 @@ def test_no_answer_in_markdown_leaves_its_place(text: str) -> None:
 
 
 def test_markdown_has_no_structure_but_its_own() -> None:
-    text = rendered(evil_conversation(), "markdown", Redactor()).decode()
+    text = whole(evil_conversation(), "markdown").decode()
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     headings = [
         tokens[at + 1].content
@@ -203,7 +211,7 @@ def test_markdown_has_no_structure_but_its_own() -> None:
 
 
 def test_a_recording_is_asciicast_of_version_2() -> None:
-    lines = rendered(evil_conversation(), "asciicast", Redactor()).decode("ascii").splitlines()
+    lines = whole(evil_conversation(), "asciicast").decode("ascii").splitlines()
     header, *events = [json.loads(line) for line in lines]
     assert (header["version"], header["width"], header["height"]) == (2, 100, 30)
     assert header["title"]
@@ -224,7 +232,7 @@ def test_no_form_has_a_secret(kind: Any) -> None:
         json.dumps(EVIL)[1:-1], f"a {secret} ghp_{'x' * 20}"
     )
     conversation = msgspec.json.decode(raw, type=SavedConversation)
-    text = rendered(conversation, kind, Redactor([secret])).decode()
+    text = whole(conversation, kind, secret).decode()
     assert secret not in text
     assert "ghp_" not in text
     assert "redacted" in text
@@ -236,12 +244,12 @@ def _without_raw(conversation: SavedConversation) -> Any:
 
 def test_a_file_is_private_whole_and_never_replaced_unasked(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_conversation(path, b"one", overwrite=False)
+    write_conversation(path, iter([b"one"]), overwrite=False)
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileInTheWay):
-        write_conversation(path, b"two", overwrite=False)
+        write_conversation(path, iter([b"two"]), overwrite=False)
     assert path.read_bytes() == b"one"
-    write_conversation(path, b"two", overwrite=True)
+    write_conversation(path, iter([b"two"]), overwrite=True)
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path], "nothing is left beside it"
 
@@ -251,21 +259,21 @@ def test_a_link_is_never_followed(tmp_path: Path) -> None:
     precious.write_text("precious")
     link.symlink_to(precious)
     with pytest.raises(FileInTheWay):
-        write_conversation(link, b"x", overwrite=False)
-    write_conversation(link, b"x", overwrite=True)
+        write_conversation(link, iter([b"x"]), overwrite=False)
+    write_conversation(link, iter([b"x"]), overwrite=True)
     assert precious.read_text() == "precious"
     assert not link.is_symlink()
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileInTheWay):
-        write_conversation(dangling, b"x", overwrite=False)
+        write_conversation(dangling, iter([b"x"]), overwrite=False)
     assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.json", "", "a\0b", "x" * 300])
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError):
-        write_conversation(tmp_path / name, b"x", overwrite=bool(not name))
+        write_conversation(tmp_path / name, iter([b"x"]), overwrite=bool(not name))
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -321,8 +329,8 @@ def test_what_cannot_be_read_is_said_in_a_sentence(
 
 
 def test_damage_of_an_own_file_is_told_with_its_place(tmp_path: Path) -> None:
-    whole = rendered(evil_conversation(), "json", Redactor())
-    assert "damaged" in why(written(tmp_path, whole[: len(whole) // 2]))
+    data = whole(evil_conversation(), "json")
+    assert "damaged" in why(written(tmp_path, data[: len(data) // 2]))
 
 
 def test_a_file_of_100_mb_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -479,6 +487,124 @@ def test_an_older_transcript_of_codex_without_envelopes(tmp_path: Path) -> None:
     )
     source, conversation = read_one(path)
     assert (source, told(conversation)) == ("codex", [("user", "hi"), ("assistant", "yes")])
+
+
+def stored(name: str, tmp_path: Path) -> Path:
+    """A file that another program wrote (`tests/data/foreign`)."""
+    path = DATA / name
+    if path.suffix != ".gz":
+        return path
+    copy = tmp_path / path.stem
+    copy.write_bytes(gzip.decompress(path.read_bytes()))
+    return copy
+
+
+ONE_FILE = "The folder holds **one** file: notes.txt."
+
+
+def test_a_real_transcript_of_codex(tmp_path: Path) -> None:
+    source, conversation = read_one(stored("codex-0.171.jsonl", tmp_path))
+    found = [each for each in told(conversation) if each[0] != "call"]
+    think = ("FileThought", "I should look at the folder.")
+    assert source == "codex"
+    assert found == [
+        ("user", "please list the folder"), think, ("assistant", "Let me look."), ("assistant", ONE_FILE),
+        ("user", "please list and fail"), think, ("assistant", "Let me look."), ("assistant", ONE_FILE),
+        ("user", "make a patch"), ("assistant", ONE_FILE),
+        ("user", "remember two numbers"), ("assistant", ONE_FILE),
+        ("user", "remember two numbers"), ("assistant", ONE_FILE),
+    ]  # fmt: skip
+    calls = [item for item in conversation.items if isinstance(item, FileCall)]
+    assert [(call.server, call.tool, call.state) for call in calls] == [
+        ("codex", "exec_command", "succeeded"),
+        ("codex", "exec_command", "failed"),
+        ("codex", "exec_command", "succeeded"),
+        ("demo", "add", "succeeded"),  # a tool that was not there: its answer is an ordinary text
+        ("demo", "add", "succeeded"),
+    ]
+    assert json.loads(bytes(calls[-1].arguments)) == {"a": 1, "b": 2}
+    assert calls[-1].result[0].text.splitlines()[-1] == "3"
+    assert conversation.session.model == "gpt-5"
+
+
+def test_a_real_transcript_of_claude_code(tmp_path: Path) -> None:
+    source, conversation = read_one(stored("claude-code-2.1.197.jsonl", tmp_path))
+    ls = '{"command":"ls","description":"List files"}'
+    listed = [
+        ("FileThought", "I should look at the folder."),
+        ("assistant", "Let me look."),
+        ("call", "claude-code", "Bash", ls, "succeeded", "mcp.json\nnotes.txt"),
+        ("assistant", ONE_FILE),
+    ]
+    assert source == "claude-code"
+    assert told(conversation) == [
+        ("user", "please list the folder"), *listed,
+        ("user", "remember two numbers"), ("assistant", "Hello."),
+        ("user", "please remember two numbers"),
+        ("call", "demo", "add", '{"a":1,"b":2}', "succeeded", "3"), ("assistant", ONE_FILE),
+        ("user", "please list again"), *listed,
+    ]  # fmt: skip
+
+
+def test_a_real_log_of_llm(tmp_path: Path) -> None:
+    found = read_conversations(stored("llm-0.36.db.gz", tmp_path))
+    assert found.source == "llm"
+    assert [told(each) for each in found.conversations] == [
+        [("user", "hello there"), ("assistant", "It is 3.")],
+        [
+            ("user", "add one and two"),
+            ("call", "llm", "add", '{"a":1,"b":2}', "succeeded", "3"),
+            ("assistant", "Let me add."), ("assistant", "It is 3."),
+            ("user", "thanks"), ("assistant", "It is 3."),
+        ],
+    ]  # fmt: skip
+    for each in found.conversations:
+        times = [item.ts for item in each.items]
+        assert times == sorted(times)
+        assert times[0] > 0
+
+
+def test_a_real_store_of_oterm(tmp_path: Path) -> None:
+    found = read_conversations(stored("oterm-0.26.1.db.gz", tmp_path))
+    assert found.source == "oterm"
+    assert [(each.session.title, told(each)) for each in found.conversations] == [
+        (
+            "greetings",
+            [
+                ("user", "hello there"), ("assistant", "Hello."),
+                ("user", "what is **one** and two?"), ("assistant", "It is 3."),
+            ],
+        ),
+        ("second", [("user", "nochmal, bitte: ä 記憶"), ("assistant", "Ja.")]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.iterdir() if path.suffix != ".md"))
+async def test_a_real_file_becomes_a_session(name: str, tmp_path: Path) -> None:
+    found = read_conversations(stored(name, tmp_path))
+    vault = await asyncio.to_thread(Vault.open, tmp_path, {})
+    for each in found.conversations:
+        made = await load_conversation(
+            each, tmp_path, vault, source=found.source, file=name, mode="chat", model="offline"
+        )
+        assert made.messages == sum(isinstance(item, FileMessage) for item in each.items)
+
+
+@pytest.mark.parametrize(
+    "item", [None, [], {"type": "UserMessage", "content": 3}, {"id": [], "status": {}}]
+)
+def test_odd_events_of_codex_are_left_out(item: object, tmp_path: Path) -> None:
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+    completed = {"type": "item_completed", "item": item}
+    call = {"type": "function_call", "namespace": 5, "name": "add", "call_id": "x", "arguments": "{}"}
+    lines = [
+        {"type": "session_meta", "payload": {"id": "s"}},
+        {"type": "event_msg", "payload": completed},
+        {"type": "response_item", "payload": said},
+        {"type": "response_item", "payload": call},
+    ]
+    _, conversation = read_one(written(tmp_path, lines_of(*lines)))
+    assert told(conversation)[-1] == ("call", "codex", "add", "{}", "unfinished", "")
 
 
 HISTORY: list[dict[str, Any]] = [
@@ -643,7 +769,7 @@ async def saved(session: str, state: Path, vault: Vault) -> bytes:
         conversation = await journal.run(lambda tx: conversation_of(tx, session))
     finally:
         await journal.close(clean=True)
-    return rendered(conversation, "json", Redactor())
+    return whole(conversation, "json")
 
 
 def comparable(data: bytes) -> Any:
@@ -788,3 +914,99 @@ async def test_hostile_text_is_safe_in_every_event(tmp_path: Path, vault: Vault)
             }
             assert "\\u001b" not in json.dumps(shown_values), type(event).__name__
             assert "\\u202e" not in json.dumps(shown_values), type(event).__name__
+
+
+class Counting(Redactor):
+    """Counts the characters that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def redact(self, text: str) -> str:
+        self.seen += len(text)
+        return super().redact(text)
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown", "html"])
+def test_a_long_conversation_is_made_ready_item_by_item(kind: FileFormat) -> None:
+    items = tuple(FileMessage(role="user", text="a word " * 1_000) for _ in range(50))
+    redactor = Counting()
+    pieces = rendered(SavedConversation(items=items), kind, redactor)
+    written = size = 0
+    for piece in pieces:
+        size = max(size, len(piece))
+        written += len(piece)
+        assert redactor.seen <= written + 2 * 7_100, "no more than the item at work and the next"
+    assert written > 50 * 7_000
+    assert size < 2 * 7_100
+
+
+def test_a_file_that_is_in_the_way_is_told_before_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+    redactor = Counting()
+    with pytest.raises(FileInTheWay):
+        write_conversation(path, rendered(evil_conversation(), "json", redactor), overwrite=False)
+    assert redactor.seen < len(EVIL) * 12, "at most what the conversation is, not what is in it"
+
+
+def test_a_write_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.json"
+    path.write_bytes(b"one")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_conversation(path, broken(), overwrite=True)
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_long_session_is_read_in_steps_between_which_others_write(tmp_path: Path) -> None:
+    """The same as in one go; no step reads more than its share, and what comes later is left out."""
+    vault = await asyncio.to_thread(Vault.open, tmp_path, {})
+    session = new_session_id()
+    journal = await Journal.open(session_path(tmp_path, session), session, vault, ignore)
+    try:
+        said = [e.UserMessage(turn=f"t{n}", text=safe(f"message {n}"), mode="chat") for n in range(2_000)]
+        said += [e.UserMessage(turn=f"u{n}", text=safe("long " * 20_000), mode="chat") for n in range(30)]
+        await journal.commit(*said)
+        reader = ConversationReader(session, journal.head, only=True)
+        grown: list[int] = []
+        more, before = True, 0
+        while more:
+            more = await journal.run(reader.read_on)
+            grown.append(len(reader._items) - before)
+            before = len(reader._items)
+            await journal.commit(e.UserMessage(turn="later", text=safe("later"), mode="chat"))
+        found = reader.conversation()
+        assert [item.text for item in found.items if isinstance(item, FileMessage)] == [
+            event.text for event in said
+        ]
+        assert max(grown) <= 500
+        assert len(grown) > 2_030 // 500 + 30 * len(said[-1].text) // 1_000_000, (
+            "long messages take more steps"
+        )
+        whole = await journal.run(lambda tx: conversation_of(tx, session))
+        assert whole.items[: len(said)] == found.items
+        assert len(whole.items) == len(said) + len(grown)
+    finally:
+        await journal.close(clean=True)
+
+
+@given(text=st.text("ab \n\u754c", max_size=600) | st.text(max_size=300))
+@settings(max_examples=examples(200))
+def test_rows_of_a_recording_hold_all_of_a_text_and_fit(text: str) -> None:
+    rows = list(_wrapped(text, "> "))
+    assert all(len(row) <= WIDTH for row in rows)
+    shown = "".join(row.removeprefix(">") for row in rows)
+    assert "".join(shown.split()) == "".join(text.split())
+
+
+def test_a_row_of_a_recording_ends_after_a_word_and_keeps_the_indent() -> None:
+    rows = list(_wrapped("    " + "word " * 30, "> "))
+    assert [len(row.split()) for row in rows] == [19, 13]
+    assert all(row.startswith(">     word") for row in rows)
+    assert [len(row) for row in _wrapped("x" * 250, "  ")] == [100, 100, 56]

@@ -8,10 +8,18 @@ import time
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_tui.security.redaction import MASK, MIN_LENGTH, Redactor
+from omni_tui.security.redaction import (
+    _NAMED_INSTEAD,
+    _NAMED_SECRET,
+    _SHAPES,
+    MASK,
+    MIN_LENGTH,
+    Redactor,
+)
+from tests.lengths import examples
 
 SECRET = 'canary/"pässword+1\\ x'
 PLAIN = Redactor()
@@ -180,3 +188,34 @@ def test_work_grows_in_step_with_the_text(unit: str) -> None:
 
     once = max(min(seconds(small) for _ in range(3)), 0.004)
     assert seconds(small * 8) < once * 40
+
+
+def _by_every_pattern(text: str) -> str:
+    """Return what trying every pattern at every place gives: the meaning that a faster way must keep."""
+    for shape in _SHAPES:
+        text = shape.pattern.sub(shape.instead, text)
+    return _NAMED_SECRET.sub(_NAMED_INSTEAD, text)
+
+
+_ODD = ["\u017f", "\u212a", "\u0131", "\u0130", "i\u0307", "I\u0307", "ß", "\ud800", "\U0001d7d8"]
+_PARTS = [
+    "password", "api_key", "Access-Token", "to\u212aen", "PA\u017f\u017fWORD", "credent\u0130al",
+    "session_token", "Authorization", "set-cookie", "x-api-key", "BEARER ", "https://", "?code=",
+    "&s\u0131g=", "eyJhbGciOi", "ghp_", "sk-abcdefghijklmnop", "AKIA0123456789ABCDEF", "xoxb-12345678",
+    "-----BEGIN RSA PRIVATE KEY-----", ": ", "=", '": "', "', b'", '\\"', "\n", "@", ".", "-", "_", " ",
+    "a" * 41, "abcdefgh1", "[redacted]", "0" * 70, *_ODD,
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PARTS) | st.text(max_size=3), max_size=14).map("".join))
+@settings(max_examples=examples(2_000))
+def test_looking_for_signs_first_changes_no_answer(text: str) -> None:
+    assert PLAIN.redact(text) == _by_every_pattern(text)
+    far = f"{text} {'word ' * 200}{text}"  # where only the beginnings of words are tried
+    assert PLAIN.redact(far) == _by_every_pattern(far)
+
+
+def test_a_text_full_of_names_is_masked_as_one_with_few() -> None:
+    text = "token key secret " * 500 + "password: hunter2hunter2 " + "pass" * 5_000 + "token=abcdefgh1"
+    assert PLAIN.redact(text) == _by_every_pattern(text)
+    assert "hunter2" not in PLAIN.redact(text)

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from omni_tui.conversations import (
+    ConversationReader,
     UnreadableFile,
-    conversation_of,
     format_of,
     load_conversation,
     read_conversations,
@@ -28,13 +28,16 @@ class ConversationHandlers(Handlers):
         self._check_person()
         path = _path(command.path or time.strftime("conversation-%Y%m%d-%H%M%S.json")).absolute()
         journal = self._session.journal
-        conversation = await journal.run(lambda tx: conversation_of(tx, journal.session, journal.head))
+        reader = ConversationReader(journal.session, journal.head, only=True)
+        while await journal.run(reader.read_on):
+            pass
+        conversation = await self._in_pool(reader.conversation)
         if not conversation.items:
             raise UserError("there is nothing to save yet")
         kind = format_of(path.name)
-        data = await self._in_pool(rendered, conversation, kind, self._context.redactor)
-        await self._in_pool(write_conversation, path, data, overwrite=command.overwrite)
-        return FileSaved(path=str(path), size=len(data))
+        pieces = rendered(conversation, kind, self._context.redactor)
+        size = await self._in_pool(write_conversation, path, pieces, overwrite=command.overwrite)
+        return FileSaved(path=str(path), size=size)
 
     async def _load(self, command: LoadConversation) -> AnyEvent:
         self._check_person()
@@ -61,6 +64,8 @@ class ConversationHandlers(Handlers):
         words = (
             f"loaded {loaded.messages:,} messages and {loaded.calls:,} calls from {PROGRAMS[found.source]}"
         )
+        if loaded.forgotten:
+            words += f"; {loaded.forgotten:,} of the messages were rewound: the model does not know them"
         return CommandDone(id=loaded.session, text=safe(words))
 
 
