@@ -58,6 +58,7 @@ _FUNCTIONS = {
     "run": "run:run",
     "servers": "headless:servers",
     "servers log": "server_log:server_log",
+    "servers search": "server_search:search",
     "tools": "headless:tools",
     "call": "headless:call",
     "config": "configuration:config",

@@ -30,7 +30,8 @@ _DESCRIPTIONS = {
     "demo": "Try Omni TUI with a bundled server and a rule-based model. Needs no key, network or "
     "configuration; its files go to a temporary folder that is removed at the end.",
     "run": "Let the agent work on one prompt without a screen. Calls that need your approval are not sent.",
-    "servers": "Connect to the configured servers and print their state; or print the log of one.",
+    "servers": "Connect to the configured servers and print their state; print the log of one; or search "
+    "the public registry.",
     "tools": "List the tools of all servers, or those with every word of QUERY in name or description.",
     "call": "Call one tool. Typing the command is your approval; a destructive tool also needs --yes. "
     "A tool that has changed is not called until you accepted it in the app.",
@@ -167,6 +168,8 @@ def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[s
     rest = {"call": "pairs", "tools": "query"}.get(arguments.command)
     if arguments.command == "policy" and arguments.action == "test":
         rest = "pairs"
+    if arguments.command == "servers" and arguments.action == "search":
+        rest = "words"
     if arguments.command == "sessions":
         rest = {"search": "words", "rename": "title", "tag": "changes"}.get(arguments.action)
     if len(words) < len(further) or (words and rest is None):
@@ -233,8 +236,17 @@ def build_parser() -> Parser:
     command("demo", "try it without key, network or configuration")
     run = command("run", "let the agent work on one prompt without a screen", demo=True)
     run.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads standard input')
-    servers = command("servers", "connect and print the state of servers; print a server's log", demo=True)
-    log = actions(servers, {"log": "print the log of a server's last starts, without starting it"})["log"]
+    servers = command("servers", "print the state of servers, or a log; search for servers", demo=True)
+    of_servers = actions(
+        servers,
+        {
+            "log": "print the log of a server's last starts, without starting it",
+            "search": "search the public registry for servers; /find in the app adds one",
+        },
+    )
+    log, search = of_servers["log"], of_servers["search"]
+    search.add_argument("words", nargs="+", metavar="WORDS", help="all in name, title or description")
+    search.add_argument("--limit", type=int, metavar="N", default=30, help="how many to print (30)")
     log.add_argument("name", metavar="NAME", help="a server's name, as `omni-tui servers` prints it")
     log.add_argument("--follow", action="store_true", help="keep printing new lines until Ctrl+C")
     tools = command("tools", "list tools", demo=True)

@@ -281,5 +281,6 @@ _OWNED = {
     "keys": "it could bind another action to a key you know",
     "ui": "only you choose the look",
     "memory": "it decides where your sessions are stored",
+    "registry": "it decides which servers you are offered",
     "tools": "only you decide which calls are repeated, rerouted or cached",
 }

@@ -121,6 +121,7 @@ AgentMode = Literal["chat", "auto", "orchestrator"]
 
 STRICTNESS: dict[PolicyDecision, int] = {"allow": 0, "ask": 1, "deny": 2}
 OFFLINE = "offline"
+PUBLIC_REGISTRY = "https://registry.modelcontextprotocol.io"
 
 
 def _reference(value: str) -> str:
@@ -293,7 +294,8 @@ class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
     `inherit` names more environment variables for its program (see `config.server_environment`). With
-    `tasks = false` the server is not offered to answer calls with tasks.
+    `tasks = false` the server is not offered to answer calls with tasks. `registry`: its name in the public
+    registry that it was added from; such a server starts only after the person allowed it in the app.
     """
 
     command: str = ""
@@ -316,6 +318,7 @@ class ServerSection(Section):
     log_level: LogLevel = "info"
     sampling: bool = True
     enabled: bool = True
+    registry: str = ""
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts."""
@@ -482,6 +485,12 @@ class MemorySection(Section):
     redis: RedisSection = RedisSection()
 
 
+class RegistrySection(Section):
+    """`[registry]`: the public registry that is searched for servers."""
+
+    url: HttpUrl = Field(default=PUBLIC_REGISTRY, min_length=1)
+
+
 class Config(Section):
     """A whole configuration; an empty file is one."""
 
@@ -496,6 +505,7 @@ class Config(Section):
     tools: ToolsSection = ToolsSection()
     sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
+    registry: RegistrySection = RegistrySection()
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts; empty ones are left out."""

@@ -77,7 +77,7 @@ def server_spec(
     """Return the spec of a server; what prevents its start is its `problem`. Never raises.
 
     `folder` is that of its file: a relative `cwd` begins there. Only the person's own files are consent to
-    start it, and only they may use references.
+    start it (not for what comes from the public registry), and only they may use references.
     """
     first_start = FIRST_START if is_package_runner(section.command, section.args) else 0.0
     spec = ServerSpec(
@@ -99,8 +99,9 @@ def server_spec(
         roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
         log_level=section.log_level,
         sampling=section.sampling and config.sampling.enabled,
-        allowed=source not in {"project", "imported"},
+        allowed=source not in {"project", "imported"} and not section.registry,
         enabled=section.enabled,
+        registry=section.registry,
     )
     try:
         _refuse(name, section, source)

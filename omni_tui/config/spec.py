@@ -92,6 +92,8 @@ class ServerSpec:
     """Whether sampling is offered; the person approves each request."""
     allowed: bool = True
     enabled: bool = True
+    registry: str = ""
+    """Its name in the public registry, if it was added from there."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Values in its command or address that must not be shown."""
     problem: str = ""

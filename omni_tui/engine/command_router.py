@@ -20,6 +20,7 @@ from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
+from omni_tui.engine.handlers.public_registry import PublicRegistryHandlers
 from omni_tui.engine.handlers.remote_sessions import RemoteSessionHandlers
 from omni_tui.engine.handlers.rules import RuleHandlers
 from omni_tui.engine.handlers.server_settings import ServerSettingsHandlers
@@ -74,6 +75,7 @@ class CommandRouter:
             **RemoteSessionHandlers(engine, client).table(),
             **ConversationHandlers(engine, client).table(),
             **HealthHandlers(engine, client).table(),
+            **PublicRegistryHandlers(engine, client).table(),
         }
 
     async def leave(self) -> None:

@@ -143,6 +143,8 @@ _APP = (
     Action("stats", "", "app", "Show call statistics", "Show how the calls of this session went",
            turns.show_stats, "", "stats"),
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),
+    Action("find_server", "", "app", "Find server", "Search the public registry for a server to add",
+           servers.find, "", "find", "WORDS"),
     Action("edit_server", "", "app", "Edit server", "Change a server's settings",
            servers.edit, "", "edit", "SERVER"),
     Action("enable_server", "", "app", "Enable server", "Enable a server, in your config too",

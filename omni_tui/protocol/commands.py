@@ -23,6 +23,7 @@ from omni_tui.protocol.prompts_and_resources import (
     SaveResourcePart,
     SubscribeResource,
 )
+from omni_tui.protocol.public_registry import AddRegistryServer, ReadRegistryServer, SearchRegistry
 from omni_tui.protocol.remote_sessions import FetchSession, ListRemoteSessions
 from omni_tui.protocol.rules import (
     AddRule,
@@ -415,4 +416,7 @@ AnyCommand = (
     | FetchSession
     | SaveConversation
     | LoadConversation
+    | SearchRegistry
+    | ReadRegistryServer
+    | AddRegistryServer
 )

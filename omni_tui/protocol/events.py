@@ -61,6 +61,7 @@ from omni_tui.protocol.prompts_and_resources import (
     ResourceUpdated,
     SubscriptionsChanged,
 )
+from omni_tui.protocol.public_registry import RegistryFound, RegistryServerRead
 from omni_tui.protocol.remote_sessions import RemoteSessionsListed, SessionFetched
 from omni_tui.protocol.replies import ArgumentsChecked as ArgumentsChecked
 from omni_tui.protocol.replies import CommandDone as CommandDone
@@ -386,4 +387,6 @@ AnyEvent = (
     | CallLoaded
     | CallContentLoaded
     | NoteLoaded
+    | RegistryFound
+    | RegistryServerRead
 )

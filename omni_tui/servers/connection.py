@@ -409,6 +409,7 @@ class Connection:
             self.state, self._reason = "failed", self._misconfigured()
         elif not self.spec.allowed:
             todo = "Allow it if you trust where it comes from; it has not run."
+            place = "the public registry" if self.spec.registry else place
             self.state, self._reason = "not_allowed", ConnectionFailure(f"comes from {place}", todo)
         elif not self.spec.enabled:
             self._reason = ConnectionFailure(f"disabled in {place}")

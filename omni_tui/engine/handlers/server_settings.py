@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from omni_tui.config.server_check import ServerCheck, check_server, looks_secret
 from omni_tui.config.server_display import display_target, server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.engine.handlers.base import Handlers
+from omni_tui.engine.keyring_store import KEYRING, store_in_keyring
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer
@@ -26,11 +26,7 @@ from omni_tui.protocol.events import CommandDone, Problem
 from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
 
-logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-KEYRING = "omni-tui"
-"""The keyring's service under which secrets from the form are stored."""
 
 _NOT_WRITTEN = {
     "project": "it comes from a project's file, which is never written",
@@ -224,7 +220,7 @@ class ServerSettingsHandlers(Handlers):
         key = command.key if command.place != "token" else ""
         name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
         self._context.redactor.add(command.value)
-        await asyncio.to_thread(_store, name, command.value)
+        await asyncio.to_thread(store_in_keyring, name, command.value)
         return CommandDone(text=safe(f"keyring:{KEYRING}/{name}"))
 
     # --- what may be done
@@ -282,21 +278,6 @@ def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
     return dataclasses.replace(
         spec, secret_env=spec.secret_env | env, secret_headers=spec.secret_headers | headers
     )
-
-
-def _store(name: str, value: str) -> None:
-    """Put a secret into the keyring and check that it is there. Raises `UserError`."""
-    way_out = "write ${NAME} instead, and set that variable before you start"
-    try:
-        import keyring
-
-        keyring.set_password(KEYRING, name, value)
-        stored = keyring.get_password(KEYRING, name)
-    except Exception as error:  # keyring's backends raise what they like
-        logger.warning("storing %s in the keyring failed: %s", name, type(error).__name__)
-        raise UserError(f"the keyring did not take it ({type(error).__name__}); {way_out}") from None
-    if stored != value:
-        raise UserError(f"the keyring of this machine keeps nothing; {way_out}")
 
 
 _DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))

@@ -177,7 +177,7 @@ def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
         program=safe(program, limit=8_000),
         real=safe(real, limit=8_000),
         launch_json=launch,
-        source=spec.source,
+        source="registry" if spec.registry else spec.source,
         dangers=tuple(safe(words, limit=1_000) for words in launch_warnings(spec, folders)),
     )
 

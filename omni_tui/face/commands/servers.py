@@ -38,6 +38,18 @@ def add(shell: Shell, _argument: str) -> None:
     shell.show(ServerFormScreen(""), added)
 
 
+def find(shell: Shell, words: str) -> None:
+    """Search the public registry for a server to add."""
+    from omni_tui.face.screens.registry_search import RegistrySearchScreen
+
+    def added(server: str | None) -> None:
+        if server:
+            shell.post_message(SelectServer(server))
+
+    if not isinstance(shell.screen, RegistrySearchScreen):
+        shell.show(RegistrySearchScreen(words), added)
+
+
 def edit(shell: Shell, server: str) -> None:
     """Open the form with a server's settings."""
     from omni_tui.face.screens.server_form import ServerFormScreen
