@@ -26,6 +26,7 @@ from omni_tui.engine.handlers.servers import ServerHandlers
 from omni_tui.engine.handlers.session_search import SessionSearchHandlers
 from omni_tui.engine.handlers.sessions import SessionHandlers
 from omni_tui.engine.handlers.tools import ToolHandlers
+from omni_tui.engine.handlers.traces import TraceHandlers
 from omni_tui.engine.handlers.trust import TrustHandlers
 from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
@@ -60,6 +61,7 @@ class CommandRouter:
             **ServerSettingsHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),
+            **TraceHandlers(engine, client).table(),
             **TrustHandlers(engine, client).table(),
             **ApprovalHandlers(engine, client).table(),
             **calls.table(),

@@ -50,6 +50,7 @@ from omni_tui.protocol.session_search import (
 )
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
+from omni_tui.protocol.traces import ReadTraces
 from omni_tui.protocol.trust import AcceptTool, ReadChange
 from omni_tui.protocol.values import Mode as Mode
 from omni_tui.protocol.wire_log import ReadWire, ReadWireFrame, SaveWire, SetWireLog
@@ -395,6 +396,7 @@ AnyCommand = (
     | SetSystem
     | ClearCache
     | ReadStats
+    | ReadTraces
     | ReadAudit
     | SearchSessions
     | PreviewSession

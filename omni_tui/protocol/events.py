@@ -38,6 +38,7 @@ from omni_tui.protocol.conversation import Answer as Answer
 from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
 from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
+from omni_tui.protocol.conversation import ModelRequestFailed as ModelRequestFailed
 from omni_tui.protocol.conversation import Retrying as Retrying
 from omni_tui.protocol.conversation import RunReport, StepTaken
 from omni_tui.protocol.conversation import Steered as Steered
@@ -84,6 +85,7 @@ from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerR
 from omni_tui.protocol.session_search import SessionPreviewed, SessionsFound
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
+from omni_tui.protocol.traces import TracesRead
 from omni_tui.protocol.trust import ChangeRead
 from omni_tui.protocol.values import CallState as CallState
 from omni_tui.protocol.values import ContentPart as ContentPart
@@ -311,6 +313,7 @@ AnyEvent = (
     | Answer
     | Retrying
     | UsageChanged
+    | ModelRequestFailed
     | TurnEnded
     | CallProposed
     | ApprovalRequested
@@ -367,6 +370,7 @@ AnyEvent = (
     | PartChecked
     | PartOpened
     | StatsRead
+    | TracesRead
     | AuditRead
     | SessionsFound
     | SessionPreviewed
