@@ -17,6 +17,7 @@ from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.conversations import ConversationHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
+from omni_tui.engine.handlers.metrics import MetricsHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
 from omni_tui.engine.handlers.remote_sessions import RemoteSessionHandlers
@@ -62,6 +63,7 @@ class CommandRouter:
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),
             **TraceHandlers(engine, client).table(),
+            **MetricsHandlers(engine, client).table(),
             **TrustHandlers(engine, client).table(),
             **ApprovalHandlers(engine, client).table(),
             **calls.table(),

@@ -46,6 +46,7 @@ from omni_tui.memory.session_files import sweep_left_behind
 from omni_tui.memory.sqlite import is_there
 from omni_tui.memory.trust import TRUST_FILE
 from omni_tui.models.budget import BudgetLimits
+from omni_tui.observability.metrics import Metrics
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
@@ -138,6 +139,7 @@ async def open_engine(
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
         redis=RedisMemory(loaded, vault),
+        metrics=Metrics(),
     )
     for spec in loaded.servers:
         await servers.add(spec)

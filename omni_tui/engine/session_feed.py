@@ -30,7 +30,7 @@ class SessionFeed:
         self._head = 0
         self._head_due = False
         self._closed = False
-        self._listeners: list[Callable[[Sequence[AnyEvent]], None]] = []
+        self._listeners: list[Callable[[Sequence[AnyEvent]], None]] = [context.metrics.take_all]
 
     def listen(self, listener: Callable[[Sequence[AnyEvent]], None]) -> None:
         """Tell somebody of the engine of all that is written from now on, before any follower."""

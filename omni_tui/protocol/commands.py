@@ -11,6 +11,7 @@ from omni_tui.protocol.context import ReadSystem, SetSystem
 from omni_tui.protocol.loaded import LoadConversation, SaveConversation
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.memory import SetMemory
+from omni_tui.protocol.metrics import ReadMetrics
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.prompts_and_resources import (
@@ -397,6 +398,7 @@ AnyCommand = (
     | ClearCache
     | ReadStats
     | ReadTraces
+    | ReadMetrics
     | ReadAudit
     | SearchSessions
     | PreviewSession

@@ -51,6 +51,7 @@ from omni_tui.protocol.conversation import UserMessage as UserMessage
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.memory import MemoryChanged
+from omni_tui.protocol.metrics import MetricsRead
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.prompts_and_resources import (
@@ -371,6 +372,7 @@ AnyEvent = (
     | PartOpened
     | StatsRead
     | TracesRead
+    | MetricsRead
     | AuditRead
     | SessionsFound
     | SessionPreviewed

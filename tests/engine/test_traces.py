@@ -7,6 +7,7 @@ from pathlib import Path
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.metrics import MetricsRead, ReadMetrics
 from omni_tui.protocol.traces import ReadTraces, Trace, TracesRead
 from tests.engine.rig import Rig, rig
 from tests.engine.test_execution import ECHO, go
@@ -87,3 +88,24 @@ async def test_an_unknown_trace_is_none_and_the_list_is_there(tmp_path: Path) ->
         told = await read(running, "t-nobody\x1b[31m")
         assert told.shown is None
         assert len(told.traces) == 1
+
+
+async def test_the_engine_counts_what_all_its_sessions_do(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", ECHO)], [reply("a")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await go(running)
+        await running.ask(c.NewSession())
+        await running.by_hand("echo", '{"text":"x"}')
+        await running.count(e.CallFinished, 2)
+        read = await running.ask(ReadMetrics())
+        assert isinstance(read, MetricsRead)
+        (tool,) = read.tools
+        assert (tool.server, tool.tool, tool.total, tool.failed) == ("demo", "echo", 2, 0)
+        (server,) = read.servers
+        assert (server.server, server.calls) == ("demo", 2)
+        assert server.state in ("active", "idle")
+        (used,) = read.models
+        assert (used.model, used.requests) == ("scripted", 2)
+        assert read.turns == {"done": 1}
+        assert sum(point.calls for point in read.points) == 2 - tool.cached

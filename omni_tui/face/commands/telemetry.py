@@ -1,4 +1,4 @@
-"""Commands that show how the work goes: traces."""
+"""Commands that show how the work goes: traces, metrics."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ def show_trace(shell: Shell, _argument: str) -> None:
     from omni_tui.face.screens.trace import TraceScreen
 
     shell.show(TraceScreen())
+
+
+def show_metrics(shell: Shell, _argument: str) -> None:
+    """Show counts and times of everything since the engine started."""
+    from omni_tui.face.screens.metrics import MetricsScreen
+
+    shell.show(MetricsScreen())
