@@ -1,4 +1,4 @@
-"""Metrics on the screen: charts and tables at every width, hostile names, and an engine without an answer."""
+"""Metrics on the screen: charts and tables, hostile names, and an engine without an answer."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ POINTS = (
 )
 READ = MetricsRead(
     since=START, interval=5.0, points=POINTS,
-    tools=(ToolMetrics(server="files", tool=SafeText("[red]read[/red]"), total=4, failed=1, cached=1, mean=0.5,
-                       p50=0.4, p95=1.9),),
+    tools=(ToolMetrics(server="files", tool=SafeText("[red]read[/red]"), total=4, failed=1, cached=1,
+                       mean=0.5, p50=0.4, p95=1.9),),
     servers=(ServerMetrics(server="files", state="degraded", latency_ms=12.4, calls=4, failed=1,
                            attempts_failed=2, mean=0.5),),
-    models=(ModelMetrics(model=SafeText("some/model"), requests=2, failed=0, input=1_000, output=500, cached=0,
-                         cost=0.0123, first=0.8, p50=4.0, p95=4.5),),
+    models=(ModelMetrics(model=SafeText("some/model"), requests=2, failed=0, input=1_000, output=500,
+                         cached=0, cost=0.0123, first=0.8, p50=4.0, p95=4.5),),
     errors=(ErrorCount(source=SafeText("files"), kind="uncertain", count=1),),
     turns={"done": 2, "limit": 1}, decisions={"approved by you": 3}, waited=7.5,
     cache_entries=1, cache_hits=1, pool=PoolDepth(queued=0, running=0, size=8, most_queued=0),

@@ -169,13 +169,10 @@ class MetricsScreen(LinesScreen):
 def metrics_lines(read: MetricsRead, width: int) -> Iterator[Content]:
     """Yield the tables, then turns, decisions, errors, cache and pool, for a width in cells."""
     name = _WIDE_NAME if width >= _WIDE - 4 else _NAME
-    yield from _table(
-        "servers", name, ("calls", "failed", "again", "mean", "beat"), map(_server, read.servers)
-    )
-    yield from _table("tools", name, ("calls", "failed", "cached", "mid", "p95"), map(_tool, read.tools))
-    yield from _table(
-        "models", name, ("answers", "failed", "tokens", "first", "p95"), map(_model, read.models)
-    )
+    servers, tools, models = map(_server, read.servers), map(_tool, read.tools), map(_model, read.models)
+    yield from _table("servers", name, ("calls", "failed", "again", "mean", "beat"), servers)
+    yield from _table("tools", name, ("calls", "failed", "cached", "middle", "p95"), tools)
+    yield from _table("models", name, ("answers", "failed", "tokens", "first", "p95"), models)
     facts = (
         ("turns", _ends(read.turns)),
         ("decisions", _ends(read.decisions)),
