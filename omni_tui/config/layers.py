@@ -281,5 +281,6 @@ _OWNED = {
     "keys": "it could bind another action to a key you know",
     "ui": "only you choose the look",
     "memory": "it decides where your sessions are stored",
+    "telemetry": "it decides who is told what you do",
     "tools": "only you decide which calls are repeated, rerouted or cached",
 }

@@ -49,6 +49,7 @@ class SessionFeed:
     def committed(self, events: Sequence[AnyEvent]) -> None:
         """Take events that are on disk now."""
         self.fold.take_all(events)
+        self._context.telemetry.take(self.session, events)
         for listener in self._listeners:
             listener(events)
         followers = self._context.clients.following(self.session)

@@ -23,6 +23,7 @@ from omni_tui.protocol.calls import (
     CallTask,
 )
 from omni_tui.protocol.conversation import (
+    Answer,
     ModelRequestFailed,
     Steered,
     TurnEnded,
@@ -33,6 +34,7 @@ from omni_tui.protocol.conversation import (
 from omni_tui.protocol.plan import PlanDecided, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.protocol.traces import SpanKind, Trace, TraceKind, TraceSpan, TraceSummary
+from omni_tui.protocol.values import Usage
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
@@ -42,6 +44,8 @@ _NAME = 80
 _SOON_S = 0.005
 """A wait in the queue that is shorter than this is none."""
 _WAITS = frozenset(("pending", "held"))
+_MOST_CONTENT = 8_000
+"""Characters of one text that a span keeps."""
 
 
 class OpenSpan(msgspec.Struct):
@@ -55,6 +59,15 @@ class OpenSpan(msgspec.Struct):
     ended: float = 0.0
     state: str = ""
     detail: SafeText = SafeText("")
+    call: str = ""
+    server: str = ""
+    tool: SafeText = SafeText("")
+    error: str = ""
+    """The kind of a failed model request."""
+    usage: Usage | None = None
+    first_ms: float = 0.0
+    contents: dict[str, str] = msgspec.field(default_factory=dict)
+    """What was said and sent, by the attribute of an exported span; only if that is wanted."""
 
     def close(self, moment: float, state: str = "") -> None:
         """End it, unless it has ended."""
@@ -92,6 +105,7 @@ class OpenTrace(msgspec.Struct):
     titles: dict[str, SafeText] = msgspec.field(default_factory=dict)
     failed: dict[str, float] = msgspec.field(default_factory=dict)
     """When the last model request of an agent failed."""
+    contents: dict[str, str] = msgspec.field(default_factory=dict)
 
     def add(
         self, kind: SpanKind, name: SafeText, began: float, *, parent: str = "", ended: float = 0.0
@@ -158,10 +172,12 @@ def _began(span: OpenSpan) -> float:
 class TraceFold:
     """The last traces of one session. `take` its events once each, in order.
 
-    `over` holds the traces that have ended since it was emptied last.
+    `over` holds the traces that have ended since it was emptied last. With `contents` the spans keep what
+    was said and sent, for an export that is to have it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, contents: bool = False) -> None:
+        self._contents = contents
         self.traces: dict[str, OpenTrace] = {}
         self.over: list[OpenTrace] = []
         self._calls: dict[str, OpenCallTrace] = {}
@@ -200,6 +216,13 @@ class TraceFold:
         if not event.loaded:
             trace = self._begin(event.turn, "turn", safe_line(event.text.strip(), limit=_NAME), event.ts)
             trace.add("queue", SafeText("behind the turn before"), event.ts)
+            if self._contents:
+                trace.contents["gen_ai.input.messages"] = event.text[:_MOST_CONTENT]
+
+    def _spoken(self, event: Answer) -> None:
+        trace = self.traces.get(event.turn)
+        if self._contents and trace is not None and not event.loaded:
+            trace.contents["gen_ai.output.messages"] = event.text[:_MOST_CONTENT]
 
     def _steered(self, event: Steered) -> None:
         self.traces.pop(event.by, None)  # its message is part of the other turn
@@ -238,16 +261,18 @@ class TraceFold:
         if (before := trace.spans[-1] if trace.spans else None) is not None and (
             before.kind == "model" and before.state == "failed" and before.began == event.began
         ):
-            before.detail = _tokens(event)  # what the failed request used all the same
+            # What the failed request used all the same.
+            before.detail, before.usage = _tokens(event), event.usage
             return
         span = self._request(trace, event.agent, event.model, event.began, event.ts)
         span.state, span.detail = "done", _tokens(event)
+        span.usage, span.first_ms = event.usage, event.first_ms
 
     def _request_failed(self, event: ModelRequestFailed) -> None:
         trace = self._turn(event.turn, event.ts)
         ended = event.began + event.elapsed_ms / 1000
         span = self._request(trace, event.agent, event.model, event.began, ended)
-        span.state, span.detail = "failed", event.reason
+        span.state, span.detail, span.error = "failed", event.reason, event.kind
         trace.failed[event.agent] = span.ended
 
     def _request(
@@ -289,6 +314,9 @@ class TraceFold:
         else:
             trace = self._begin(event.call, "call", name, event.ts)
         whole = trace.add("call", name, event.ts, parent=trace.parent(event.agent))
+        whole.call, whole.server, whole.tool = event.call, event.server, event.label
+        if self._contents:
+            whole.contents["gen_ai.tool.call.arguments"] = event.arguments[:_MOST_CONTENT]
         self._calls[event.call] = OpenCallTrace(trace, whole)
 
     def _asks(self, event: ApprovalRequested) -> None:
@@ -356,6 +384,9 @@ class TraceFold:
         if call is None:
             return
         cached = event.cached_s is not None
+        if self._contents:
+            text = "\n".join(part.text for part in event.parts)
+            call.whole.contents["gen_ai.tool.call.result"] = text[:_MOST_CONTENT]
         if not cached:
             self._stop_attempt(call, event.ts, event.state, event.elapsed_ms)
         self._over(event.call, call, event.ts, "cached" if cached else event.state)
@@ -403,6 +434,7 @@ def _tokens(event: UsageChanged) -> SafeText:
 
 _TAKES: dict[type[Event], Callable[[TraceFold, Any], None]] = {
     UserMessage: TraceFold._said,
+    Answer: TraceFold._spoken,
     Steered: TraceFold._steered,
     TurnStarted: TraceFold._started,
     TurnEnded: TraceFold._ended,
@@ -421,5 +453,7 @@ _TAKES: dict[type[Event], Callable[[TraceFold, Any], None]] = {
     ServerRequestOpened: TraceFold._server_asked,
     ServerRequestClosed: TraceFold._server_answered,
 }
-TRACED: tuple[type[Event], ...] = tuple(_TAKES)
+CONTENTS: tuple[type[Event], ...] = (Answer,)
+"""The events that are only needed for contents."""
+TRACED: tuple[type[Event], ...] = tuple(kind for kind in _TAKES if kind not in CONTENTS)
 """The events that traces are made of."""
