@@ -282,5 +282,6 @@ _OWNED = {
     "ui": "only you choose the look",
     "memory": "it decides where your sessions are stored",
     "telemetry": "it decides who is told what you do",
+    "log": "it decides what is written of what you do",
     "tools": "only you decide which calls are repeated, rerouted or cached",
 }

@@ -514,6 +514,16 @@ class TelemetrySection(Section):
     contents: bool = False
 
 
+class LogSection(Section):
+    """`[log]`: what the app's own log tells: "debug", "info", "warning" or "error" and what is graver.
+
+    `contents`: messages, arguments and results are in it too; without it they never are.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    contents: bool = False
+
+
 class Config(Section):
     """A whole configuration; an empty file is one."""
 
@@ -529,6 +539,7 @@ class Config(Section):
     sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
     telemetry: TelemetrySection = TelemetrySection()
+    log: LogSection = LogSection()
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts; empty ones are left out."""

@@ -59,7 +59,7 @@ def test_this_machine_gets_it_over_plain_http(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ('headers = {Authorization = "in clear"}', "must be a reference"),
+        ('headers = {Authorization = "in clear"}', "must hold a reference"),
         ('headers = {"a b" = "${KEY}"}', "must be the name of an HTTP header"),
         ('headers = {"a\\r\\nHost" = "${KEY}"}', "must be the name of an HTTP header"),
         ('otlp = "ftp://otel.example"', "must begin with https:// or http://"),
