@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ from omni_tui.protocol.events import (
     AnswerDelta,
     AnyEvent,
     Event,
+    ModelRequestFailed,
     Retrying,
     Thought,
     ThoughtDelta,
@@ -74,6 +76,7 @@ class ModelClient:
         self._kept = ""
         self._hold = 0
         self._sent: ModelRequest | None = None
+        self._times = RequestTimes()
         self.asked = 0
 
     @property
@@ -188,10 +191,11 @@ class ModelClient:
         self._forget()
         writer = self._writer
         deltas = Deltas(writer.host.live, writer.turn, self._message, agent=writer.agent)
+        self._times = RequestTimes()
         try:
             return await self._listen(request, deltas)
         except ModelError as error:
-            events = self._spoken(partial=True, used=error.usage)
+            events = [self._request_failed(error), *self._spoken(partial=True, used=error.usage)]
             self._kept = "".join(self._text) or self._kept
             self._forget()
             await self._writer.commit(*events)
@@ -228,6 +232,7 @@ class ModelClient:
 
     async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> Reply | None:
         async for event in stream:
+            self._times.heard()
             if isinstance(event, TextPart):
                 self._text.append(event.text)
                 if self._settings.spoken:
@@ -315,7 +320,26 @@ class ModelClient:
     def _used(self, usage: Usage, share: float | None = None) -> UsageChanged:
         name = safe_line(self._model.name)
         turn, agent = self._writer.turn, self._writer.agent
-        return UsageChanged(turn=turn, usage=usage, context=share, agent=agent, model=name)
+        return UsageChanged(
+            turn=turn,
+            usage=usage,
+            context=share,
+            agent=agent,
+            model=name,
+            began=self._times.began,
+            first_ms=self._times.first_ms,
+        )
+
+    def _request_failed(self, error: ModelError) -> ModelRequestFailed:
+        return ModelRequestFailed(
+            turn=self._writer.turn,
+            model=safe_line(self._model.name),
+            began=self._times.began,
+            elapsed_ms=self._times.elapsed_ms(),
+            kind=error.kind,
+            reason=safe_line(error.what, limit=400),
+            agent=self._writer.agent,
+        )
 
     def _spoken(
         self, *, partial: bool = False, label: str = "", used: Usage | None = None
@@ -341,6 +365,24 @@ class ModelClient:
     def _forget(self) -> None:
         self._thought = []
         self._text = []
+
+
+class RequestTimes:
+    """When a request was sent (`began`, Unix time), and the milliseconds until something came back."""
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self._since = time.perf_counter()
+        self.first_ms = 0.0
+
+    def heard(self) -> None:
+        """Note that a part of the answer is here; only the first counts."""
+        if not self.first_ms:
+            self.first_ms = self.elapsed_ms()
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since it was sent."""
+        return (time.perf_counter() - self._since) * 1000
 
 
 def _cut_off(reply: Reply, where: str) -> TurnStopped:

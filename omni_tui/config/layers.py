@@ -282,5 +282,7 @@ _OWNED = {
     "ui": "only you choose the look",
     "memory": "it decides where your sessions are stored",
     "registry": "it decides which servers you are offered",
+    "telemetry": "it decides who is told what you do",
+    "log": "it decides what is written of what you do",
     "tools": "only you decide which calls are repeated, rerouted or cached",
 }

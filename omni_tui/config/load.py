@@ -52,8 +52,9 @@ class LoadedConfig:
     unless a project's file only asked for too much. Problems that are `confined` to a server disable only
     that server. `notes` change nothing. `secrets` are resolved values, for redaction. `model_keys` are the
     keys of single models, by name. `redis` is where Redis is, whether or not it is asked for; where that
-    cannot be told, `redis_problem` says why, and only Redis is not used. `origins` is the file and line, or
-    the layer, of each `(section, key)` that is not at its default.
+    cannot be told, `redis_problem` says why, and only Redis is not used. `telemetry_headers` are for the
+    OpenTelemetry collector; where nothing can be sent there, `telemetry_problem` says why. `origins` is the
+    file and line, or the layer, of each `(section, key)` that is not at its default.
 
     `rules` are those of the files that count. `proposals` are the allow rules of a project, which count
     when the person has adopted them (`rules_with`). `suspended` are the person's own that do not count
@@ -71,6 +72,8 @@ class LoadedConfig:
     model_keys: Mapping[str, str] = field(default_factory=dict)
     redis: RedisAddress | None = None
     redis_problem: str = ""
+    telemetry_headers: Mapping[str, str] = field(default_factory=dict)
+    telemetry_problem: str = ""
     secrets: frozenset[str] = frozenset()
     origins: Mapping[KeyPath, str] | None = None
     confined: tuple[Problem, ...] = ()
@@ -141,7 +144,10 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     redis, redis_problem = _redis(config, environ)
     if redis_problem and config.memory.store == "redis":
         notes.append(problem(setting_location(origins, "memory", "store"), f"Redis: {redis_problem}"))
+    headers, untold = _telemetry(config, environ)
+    notes += [problem(setting_location(origins, "telemetry", "otlp"), why) for why in untold]
     secrets = [key, *keys.values(), environ.get("REDIS_PASSWORD", ""), redis.password if redis else ""]
+    secrets += headers.values()
     for spec in servers.values():
         secrets += [*server_secrets(spec), *proxy_passwords(spec.inherit, environ)]
     confined = (*user.confined, *project.confined)
@@ -163,6 +169,8 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
         model_keys=keys,
         redis=redis,
         redis_problem=redis_problem,
+        telemetry_headers=headers,
+        telemetry_problem="; ".join(untold),
         secrets=frozenset(filter(None, secrets)),
         origins=origins,
         confined=confined,
@@ -258,6 +266,19 @@ def _redis(config: Config, environ: Mapping[str, str]) -> tuple[RedisAddress | N
         return None, str(error)
     except UnresolvedReference as error:
         return None, f"memory.redis.password: {error}"
+
+
+def _telemetry(config: Config, environ: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
+    """Return the headers for a collector, and why nothing is sent to it, without a reason if it is."""
+    settings = config.telemetry
+    try:
+        headers = {name: resolve(value, environ).value for name, value in settings.headers.items()}
+    except UnresolvedReference as error:
+        return {}, [f"telemetry.headers: {error}; nothing is exported"]
+    if (headers or settings.contents) and is_unencrypted(settings.otlp):
+        what = "your headers" if headers else "contents"
+        return {}, [f"telemetry.otlp would send {what} over plain HTTP to another machine; use https"]
+    return headers, []
 
 
 def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:

@@ -491,6 +491,46 @@ class RegistrySection(Section):
     url: HttpUrl = Field(default=PUBLIC_REGISTRY, min_length=1)
 
 
+def _header(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", value):
+        raise PydanticCustomError("header", "must be the name of an HTTP header")
+    return value
+
+
+def _with_reference(value: str) -> str:
+    if not has_reference(value):
+        what = 'must hold a reference, as "Bearer ${TOKEN}", so that no secret stands in the file'
+        raise PydanticCustomError("reference", what)
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header)]
+HeaderValue = Annotated[str, AfterValidator(_with_reference)]
+
+
+class TelemetrySection(Section):
+    """`[telemetry]`: what of its work the app exports; nothing unless you ask.
+    `otlp`: the address of an OpenTelemetry collector (OTLP over HTTP), as `http://127.0.0.1:4318`, which
+    gets spans and metrics; needs the extra `otel`. `headers` are sent to it, each value with a reference.
+    `prometheus_port`: the port on this machine at which Prometheus reads metrics; needs the extra
+    `prometheus`. `contents`: messages, arguments and results are exported too.
+    """
+
+    otlp: HttpUrl = ""
+    headers: dict[HeaderName, HeaderValue] = Field(default={}, max_length=20)
+    prometheus_port: int = Field(default=0, ge=0, le=65_535)
+    contents: bool = False
+
+
+class LogSection(Section):
+    """`[log]`: what the app's own log tells: "debug", "info", "warning" or "error" and what is graver.
+    `contents`: messages, arguments and results are in it too; without it they never are.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    contents: bool = False
+
+
 class Config(Section):
     """A whole configuration; an empty file is one."""
 
@@ -506,6 +546,8 @@ class Config(Section):
     sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
     registry: RegistrySection = RegistrySection()
+    telemetry: TelemetrySection = TelemetrySection()
+    log: LogSection = LogSection()
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts; empty ones are left out."""
@@ -516,6 +558,7 @@ class Config(Section):
                 yield f"servers.{name}.{key}", value
         if self.memory.redis.password:
             yield "memory.redis.password", self.memory.redis.password
+        yield from ((f"telemetry.headers.{name}", value) for name, value in self.telemetry.headers.items())
 
     def references(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """Yield the key of each setting with a reference, and why it does not resolve ("" if it does).

@@ -77,12 +77,14 @@ class CallDispatcher:
                     allowed=self._context.registry.is_allowed(row.server),
                     elsewhere=elsewhere,
                 )
-                return await self._executor.execute(
-                    self._gate.grant(row.call),
-                    timeout=terms.timeout or self._context.registry.get(row.server).spec.call_timeout,
-                    on_progress=partial(self._progress, row.call),
-                    retries=CallRetries(unsent, cut, partial(self._retry, row.call), self.backoff),
-                )
+                timeout = terms.timeout or self._context.registry.get(row.server).spec.call_timeout
+                with self._context.telemetry.propagated(self._feed.session, row.turn, row.call):
+                    return await self._executor.execute(
+                        self._gate.grant(row.call),
+                        timeout=timeout,
+                        on_progress=partial(self._progress, row.call),
+                        retries=CallRetries(unsent, cut, partial(self._retry, row.call), self.backoff),
+                    )
         except asyncio.CancelledError:
             if item.cancelled:
                 raise CallWithdrawn from None

@@ -18,6 +18,7 @@ from omni_tui.engine.handlers.conversations import ConversationHandlers
 from omni_tui.engine.handlers.health import HealthHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
+from omni_tui.engine.handlers.metrics import MetricsHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
 from omni_tui.engine.handlers.public_registry import PublicRegistryHandlers
@@ -28,6 +29,7 @@ from omni_tui.engine.handlers.servers import ServerHandlers
 from omni_tui.engine.handlers.session_search import SessionSearchHandlers
 from omni_tui.engine.handlers.sessions import SessionHandlers
 from omni_tui.engine.handlers.tools import ToolHandlers
+from omni_tui.engine.handlers.traces import TraceHandlers
 from omni_tui.engine.handlers.trust import TrustHandlers
 from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
@@ -62,6 +64,8 @@ class CommandRouter:
             **ServerSettingsHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),
+            **TraceHandlers(engine, client).table(),
+            **MetricsHandlers(engine, client).table(),
             **TrustHandlers(engine, client).table(),
             **ApprovalHandlers(engine, client).table(),
             **calls.table(),

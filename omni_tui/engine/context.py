@@ -25,6 +25,8 @@ from omni_tui.engine.prompt_texts import PromptTexts
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.models.budget import Budget
+from omni_tui.observability.metrics import Metrics
+from omni_tui.observability.telemetry import Telemetry
 from omni_tui.policy import Rule
 from omni_tui.protocol import LaunchOptions, UserError
 from omni_tui.protocol.events import Notice
@@ -78,6 +80,8 @@ class EngineContext:
     unsaved: UnsavedSettings
     opener: FileOpener
     redis: RedisMemory
+    metrics: Metrics
+    telemetry: Telemetry
 
     def connection(self, server: str) -> Connection:
         """Return a server's connection. Raises `UserError` if there is no such server."""

@@ -47,6 +47,8 @@ from omni_tui.memory.session_files import sweep_left_behind
 from omni_tui.memory.sqlite import is_there
 from omni_tui.memory.trust import TRUST_FILE
 from omni_tui.models.budget import BudgetLimits
+from omni_tui.observability.metrics import Metrics
+from omni_tui.observability.telemetry import Telemetry, TelemetrySettings
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
@@ -112,6 +114,9 @@ async def open_engine(
         trusted=loaded.config.policy.trusted_servers,
         consents=consents,
     )
+    metrics = Metrics()
+    telemetry = Telemetry(_telemetry_settings(loaded, redactor), metrics)
+    await loop.run_in_executor(pool, telemetry.start)
     context = EngineContext(
         options=options,
         loaded=loaded,
@@ -140,6 +145,8 @@ async def open_engine(
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
         redis=RedisMemory(loaded, vault),
+        metrics=metrics,
+        telemetry=telemetry,
     )
     for spec in loaded.servers:
         await servers.add(spec)
@@ -147,6 +154,18 @@ async def open_engine(
     await loop.run_in_executor(pool, sweep_left_behind, loaded.paths.state_dir)
     notices += await loop.run_in_executor(pool, _unused_sessions, context)
     return Engine(context, servers, sessions, notices=notices)
+
+
+def _telemetry_settings(loaded: LoadedConfig, redactor: Redactor) -> TelemetrySettings:
+    """Return what the config asks to be exported."""
+    asked = loaded.config.telemetry
+    return TelemetrySettings(
+        otlp="" if loaded.telemetry_problem else asked.otlp,
+        headers=loaded.telemetry_headers,
+        prometheus_port=asked.prometheus_port,
+        contents=asked.contents,
+        redact=redactor.redact,
+    )
 
 
 class Engine:
@@ -189,7 +208,9 @@ class Engine:
         except Exception:
             logger.exception("the search could not be closed")
         context.tasks.cancel()
-        await asyncio.to_thread(context.processes.close)
+        await asyncio.gather(
+            asyncio.to_thread(context.processes.close), asyncio.to_thread(context.telemetry.close)
+        )
         await asyncio.to_thread(context.server_logs.close)
         await asyncio.to_thread(context.models.days.flush)
         context.pool.shutdown(wait=False, cancel_futures=True)
@@ -451,6 +472,7 @@ def _odd_things(context: EngineContext, trust: TrustStore, *, first_start: bool)
         notices.append(_warning(vault.missing))
     if trust.problem:
         notices.append(_warning(trust.problem))
+    notices += [_warning(problem) for problem in context.telemetry.problems]
     if (lost := context.rule_book.lost_uses()) is not None:
         notices.append(lost)
     return notices + [_warning(f"{note.where}: {note.what}") for note in context.loaded.notes]

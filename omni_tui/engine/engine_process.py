@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import select
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.command_router import CommandRouter
 from omni_tui.engine.core import Engine, StartFailed, open_engine
 from omni_tui.links.frames import FrameTooLong, read_frame
-from omni_tui.observability.logs import set_up_logs
+from omni_tui.observability.logs import LogLevelName, set_up_logs
 from omni_tui.protocol import (
     MAX_FRAME,
     AnyEvent,
@@ -32,6 +34,7 @@ from omni_tui.protocol import (
 )
 from omni_tui.protocol.commands import Goodbye
 from omni_tui.protocol.events import CommandFailed, CommandReply, Notice
+from omni_tui.security.files import open_own
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 
@@ -40,6 +43,8 @@ logger = logging.getLogger(__name__)
 _TOGETHER = 64 * 1024
 """Bytes of small events that are written to the client at once."""
 
+FAULTS_FILE = "engine-faults.log"
+"""Beside the log: what Python writes when it crashes."""
 LEAVE_S = 4.5
 """Seconds from the client's end until every server's process group is ended, even if the loop hangs."""
 _LAST_S = 1.5
@@ -95,7 +100,10 @@ async def _start(options: LaunchOptions, outbox: EventBuffer, watch: ExitWatchdo
     loaded = await asyncio.to_thread(_load, options)
     redactor = Redactor(loaded.secrets)
     try:
-        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=redactor.redact)
+        level: LogLevelName = "debug" if loaded.debug else loaded.config.log.level
+        contents = loaded.config.log.contents
+        set_up_logs(loaded.paths.log_dir, level=level, contents=contents, redact=redactor.redact)
+        _tell_of_faults(loaded.paths.log_dir)
     except OSError as error:
         raise StartFailed(
             f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
@@ -109,6 +117,12 @@ async def _start(options: LaunchOptions, outbox: EventBuffer, watch: ExitWatchdo
         raise _ClientGone
     await engine.start_servers()
     return engine, client
+
+
+def _tell_of_faults(folder: Path) -> None:
+    """Have a crash of the interpreter itself write where each thread was. Raises `OSError`."""
+    descriptor = open_own(folder / FAULTS_FILE)
+    faulthandler.enable(os.fdopen(descriptor, "a"), all_threads=True)
 
 
 def _load(options: LaunchOptions) -> Any:

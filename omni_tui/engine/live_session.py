@@ -29,6 +29,7 @@ from omni_tui.engine.redis_memory import SessionMemory
 from omni_tui.engine.sampler import Sampler
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.session_fold import SessionFold
+from omni_tui.engine.session_traces import SessionTraces
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
@@ -97,6 +98,7 @@ class LiveSession:
         self.feed = feed
         self.memory = SessionMemory(context.redis, journal, feed.live)
         feed.listen(self.memory.committed)
+        self.traces = SessionTraces(journal, feed)
         self.settings = settings
         self.attended = attended
         self.used = time.monotonic()

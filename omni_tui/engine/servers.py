@@ -19,6 +19,7 @@ from omni_tui.engine.live_session import OpenSessions
 from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
 from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.memory import ServerLogs
+from omni_tui.observability.event_log import log_events
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import Notice, ServerChanged, ServerRemoved, ToolsListed
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
@@ -147,6 +148,7 @@ class EngineServers:
             event = self._with_trust(event)
         elif isinstance(event, ServerRemoved):
             self.catalogue.remove(event.name)
+        log_events("", (event,))
         self._clients.tell(event)
 
     def tools_listed(self, server: str, tools: list[ToolDefinition]) -> None:

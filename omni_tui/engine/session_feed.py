@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.session_fold import SessionFold
 from omni_tui.models.budget import BudgetLimits
+from omni_tui.observability.event_log import log_events
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.events import JournalFailed, JournalHead, UsageChanged
 from omni_tui.security.text import safe
@@ -30,7 +31,7 @@ class SessionFeed:
         self._head = 0
         self._head_due = False
         self._closed = False
-        self._listeners: list[Callable[[Sequence[AnyEvent]], None]] = []
+        self._listeners: list[Callable[[Sequence[AnyEvent]], None]] = [context.metrics.take_all]
 
     def listen(self, listener: Callable[[Sequence[AnyEvent]], None]) -> None:
         """Tell somebody of the engine of all that is written from now on, before any follower."""
@@ -49,6 +50,8 @@ class SessionFeed:
     def committed(self, events: Sequence[AnyEvent]) -> None:
         """Take events that are on disk now."""
         self.fold.take_all(events)
+        self._context.telemetry.take(self.session, events)
+        log_events(self.session, events)
         for listener in self._listeners:
             listener(events)
         followers = self._context.clients.following(self.session)

@@ -102,6 +102,7 @@ class TurnRunner:
         self._retry = RetryPolicy(sleep=pauses.sleep)
         self._offered = offered
         self._missing: tuple[str, ...] = ()
+        self._connecting_s = 0.0
         self._queue: deque[str] = deque()
         self._pending: dict[str, _QueuedMessage] = {}
         self._resuming: set[str] = set()
@@ -324,7 +325,8 @@ class TurnRunner:
         if not self._parked:
             missing = tuple(safe_line(name) for name in self._missing)
             self._conversation.ended = ended.status
-            await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
+            waited = self._connecting_s
+            await self._journal.commit(msgspec.structs.replace(ended, missing=missing, connecting_s=waited))
 
     async def _begun(self, turn: str, *first: AnyEvent) -> bool:
         """Journal the `first` events of a turn and wait for servers that are connecting.
@@ -338,7 +340,9 @@ class TurnRunner:
 
         try:
             await uninterrupted(asyncio.ensure_future(self.commit(*first)))
+            waits = asyncio.get_running_loop().time()
             await self._startup_wait.over(tell)
+            self._connecting_s = asyncio.get_running_loop().time() - waits
             self._missing = self._startup_wait.missing()
         except asyncio.CancelledError:
             if self._parked:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from textual.binding import Binding, BindingType
 
-from omni_tui.face.commands import app, context, models, navigation, rules, servers, sessions, turns
+from omni_tui.face.commands import (
+    app,
+    context,
+    models,
+    navigation,
+    rules,
+    servers,
+    sessions,
+    telemetry,
+    turns,
+)
 
 if TYPE_CHECKING:
     from omni_tui.face.shell import Shell
@@ -142,6 +152,11 @@ _APP = (
            rules.show_audit, "", "audit", "WORDS"),
     Action("stats", "", "app", "Show call statistics", "Show how the calls of this session went",
            turns.show_stats, "", "stats"),
+    Action("trace", "", "app", "Show trace", "Show where the time of the last turns went",
+           telemetry.show_trace, "", "trace"),
+    Action("metrics", "", "app", "Show metrics",
+           "Show how fast and how well servers, tools and models work, as live charts and tables",
+           telemetry.show_metrics, "", "metrics"),
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),
     Action("find_server", "", "app", "Find server", "Search the public registry for a server to add",
            servers.find, "", "find", "WORDS"),

@@ -12,6 +12,7 @@ from omni_tui.protocol.health import ReadHealth, TryAgain
 from omni_tui.protocol.loaded import LoadConversation, SaveConversation
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.memory import SetMemory
+from omni_tui.protocol.metrics import ReadMetrics
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.prompts_and_resources import (
@@ -52,6 +53,7 @@ from omni_tui.protocol.session_search import (
 )
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
+from omni_tui.protocol.traces import ReadTraces
 from omni_tui.protocol.trust import AcceptTool, ReadChange
 from omni_tui.protocol.values import Mode as Mode
 from omni_tui.protocol.wire_log import ReadWire, ReadWireFrame, SaveWire, SetWireLog
@@ -399,6 +401,8 @@ AnyCommand = (
     | ReadStats
     | ReadHealth
     | TryAgain
+    | ReadTraces
+    | ReadMetrics
     | ReadAudit
     | SearchSessions
     | PreviewSession

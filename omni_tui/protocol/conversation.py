@@ -126,7 +126,8 @@ class Retrying(Event):
 class UsageChanged(Journalled):
     """What one model request used. Panes sum these. `context` is the share of the window in use, 0 to 1.
 
-    `model` is "" in journals of earlier versions.
+    `model` is "" in journals of earlier versions. `began` is when it was sent, as Unix time, and `first_ms`
+    the milliseconds until something of the answer came; 0 where that is not known.
     """
 
     turn: str
@@ -134,13 +135,30 @@ class UsageChanged(Journalled):
     context: float | None = None
     agent: str = "root"
     model: SafeText = SafeText("")
+    began: float = 0.0
+    first_ms: float = 0.0
+
+
+class ModelRequestFailed(Journalled):
+    """A model request failed. It may be sent again, or another model may be asked.
+
+    `began` is when it was sent, as Unix time; `kind` is that of the error.
+    """
+
+    turn: str
+    model: SafeText
+    began: float
+    elapsed_ms: float
+    kind: str
+    reason: SafeText = SafeText("")
+    agent: str = "root"
 
 
 class TurnEnded(Journalled):
     """The turn ended (or was parked).
 
     `limit`: which limit was reached, if that is the status. `missing`: servers whose tools the model did
-    not have.
+    not have. `connecting_s`: the seconds that it waited for servers to connect.
     """
 
     turn: str
@@ -150,6 +168,7 @@ class TurnEnded(Journalled):
     steps: int = 0
     limit: TurnLimit = ""
     missing: tuple[SafeText, ...] = ()
+    connecting_s: float = 0.0
 
 
 class ModelMessage(Journalled):

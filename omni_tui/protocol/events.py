@@ -38,6 +38,7 @@ from omni_tui.protocol.conversation import Answer as Answer
 from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
 from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
+from omni_tui.protocol.conversation import ModelRequestFailed as ModelRequestFailed
 from omni_tui.protocol.conversation import Retrying as Retrying
 from omni_tui.protocol.conversation import RunReport, StepTaken
 from omni_tui.protocol.conversation import Steered as Steered
@@ -51,6 +52,7 @@ from omni_tui.protocol.health import HealthRead
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.memory import MemoryChanged
+from omni_tui.protocol.metrics import MetricsRead
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.prompts_and_resources import (
@@ -86,6 +88,7 @@ from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerR
 from omni_tui.protocol.session_search import SessionPreviewed, SessionsFound
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
+from omni_tui.protocol.traces import TracesRead
 from omni_tui.protocol.trust import ChangeRead
 from omni_tui.protocol.values import CallState as CallState
 from omni_tui.protocol.values import ContentPart as ContentPart
@@ -313,6 +316,7 @@ AnyEvent = (
     | Answer
     | Retrying
     | UsageChanged
+    | ModelRequestFailed
     | TurnEnded
     | CallProposed
     | ApprovalRequested
@@ -370,6 +374,8 @@ AnyEvent = (
     | PartOpened
     | StatsRead
     | HealthRead
+    | TracesRead
+    | MetricsRead
     | AuditRead
     | SessionsFound
     | SessionPreviewed

@@ -1,0 +1,19 @@
+"""Commands that show how the work goes: traces, metrics."""
+
+from __future__ import annotations
+
+from omni_tui.face.shell import Shell
+
+
+def show_trace(shell: Shell, _argument: str) -> None:
+    """Show where the time of the last turns went."""
+    from omni_tui.face.screens.trace import TraceScreen
+
+    shell.show(TraceScreen())
+
+
+def show_metrics(shell: Shell, _argument: str) -> None:
+    """Show counts and times of everything since the engine started."""
+    from omni_tui.face.screens.metrics import MetricsScreen
+
+    shell.show(MetricsScreen())
