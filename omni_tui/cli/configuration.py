@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from typing import Any
 
 import msgspec
 
-from omni_tui.cli.options import launch_options
+from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
-from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.load import LoadedConfig
 from omni_tui.config.problems import problem, setting_location
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
@@ -42,7 +41,7 @@ def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
 
 def config(arguments: argparse.Namespace) -> int:
     """Run one action; `check` returns 2 for mistakes and 1 for servers that cannot start."""
-    loaded = load_config(launch_options(arguments), os.environ)
+    loaded = load_configuration(arguments)
     actions = {"check": _check, "path": _path, "show": _show}
     return actions[arguments.action](loaded, arguments.json)
 

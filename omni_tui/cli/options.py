@@ -20,6 +20,7 @@ from omni_tui.config.paths import PROJECT_FILE
 from omni_tui.protocol.launch_options import LaunchOptions
 
 if TYPE_CHECKING:
+    from omni_tui.config.load import LoadedConfig
     from omni_tui.memory import Vault
 
 _PREFIX = "omni-tui-demo-"
@@ -107,6 +108,15 @@ def launch_options(
         debug=arguments.debug,
         only=only,
     )
+
+
+def load_configuration(arguments: argparse.Namespace) -> LoadedConfig:
+    """Load the configuration of a command, with the secrets of the sealed store. Raises `CliError`."""
+    from omni_tui.config.load import load_config
+    from omni_tui.memory.secret_store import environment_with_secrets
+
+    options = launch_options(arguments)
+    return load_config(options, environment_with_secrets(options, os.environ))
 
 
 def _path(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
-from omni_tui.config.importers import import_servers
+from omni_tui.config.hosts.imports import import_servers
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -78,6 +78,8 @@ class LoadedConfig:
     proposals: tuple[Rule, ...] = ()
     suspended: tuple[Rule, ...] = ()
     cautious: bool = False
+    environ: dict[str, str] = field(default_factory=dict, repr=False)
+    """What references resolve from: the environment, and secrets of the sealed store."""
 
     def rules_with(self, adopted: Collection[str]) -> tuple[Rule, ...]:
         """Return the rules that count if the person has adopted proposals with these hashes."""
@@ -172,6 +174,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
             rule for rule in (*user.rules, *card.rules) if cautious and rule.decision == "allow"
         ),
         cautious=cautious,
+        environ=dict(environ),
     )
 
 

@@ -293,7 +293,8 @@ class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
     `inherit` names more environment variables for its program (see `config.server_environment`). With
-    `tasks = false` the server is not offered to answer calls with tasks.
+    `tasks = false` the server is not offered to answer calls with tasks. `imported_from` is the program
+    that it was imported from: such a server starts when the person has allowed it.
     """
 
     command: str = ""
@@ -316,6 +317,7 @@ class ServerSection(Section):
     log_level: LogLevel = "info"
     sampling: bool = True
     enabled: bool = True
+    imported_from: str = ""
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -18,7 +16,9 @@ from omni_tui.config.references import has_reference, is_reference
 from omni_tui.config.server_check import ServerCheck, check_server, looks_secret
 from omni_tui.config.server_display import display_target, server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.handlers.base import Handlers
+from omni_tui.memory.secret_store import SecretNotStored, entry_name, store_secret
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer
@@ -26,11 +26,7 @@ from omni_tui.protocol.events import CommandDone, Problem
 from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
 
-logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-KEYRING = "omni-tui"
-"""The keyring's service under which secrets from the form are stored."""
 
 _NOT_WRITTEN = {
     "project": "it comes from a project's file, which is never written",
@@ -222,10 +218,10 @@ class ServerSettingsHandlers(Handlers):
         if not command.value.strip() or has_reference(command.value):
             raise UserError("nothing to store: the secret is empty, or already a reference")
         key = command.key if command.place != "token" else ""
-        name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
+        place = f"{command.place}.{key}" if key else command.place
         self._context.redactor.add(command.value)
-        await asyncio.to_thread(_store, name, command.value)
-        return CommandDone(text=safe(f"keyring:{KEYRING}/{name}"))
+        reference = await self._in_pool(keep_secret, self._context, command.server, place, command.value)
+        return CommandDone(text=safe(reference))
 
     # --- what may be done
 
@@ -284,19 +280,17 @@ def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
     )
 
 
-def _store(name: str, value: str) -> None:
-    """Put a secret into the keyring and check that it is there. Raises `UserError`."""
-    way_out = "write ${NAME} instead, and set that variable before you start"
+def keep_secret(context: EngineContext, server: str, place: str, value: str) -> str:
+    """Store a server's secret and return its reference. Blocks. Raises `UserError`."""
+    name = entry_name(server, place)
     try:
-        import keyring
-
-        keyring.set_password(KEYRING, name, value)
-        stored = keyring.get_password(KEYRING, name)
-    except Exception as error:  # keyring's backends raise what they like
-        logger.warning("storing %s in the keyring failed: %s", name, type(error).__name__)
-        raise UserError(f"the keyring did not take it ({type(error).__name__}); {way_out}") from None
-    if stored != value:
-        raise UserError(f"the keyring of this machine keeps nothing; {way_out}")
+        reference = store_secret(context.loaded.paths.state_dir, name, value, context.vault)
+    except SecretNotStored as error:
+        way_out = "write ${NAME} instead, and set that variable before you start"
+        raise UserError(f"{error}; {way_out}") from None
+    if reference.startswith("${sealed:"):
+        context.environ[f"sealed:{name}"] = value
+    return reference
 
 
 _DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))
