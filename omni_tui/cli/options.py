@@ -98,6 +98,7 @@ def launch_options(
         mcp_config=_path(arguments.mcp_config),
         project=project,
         state_dir=_path(arguments.state_dir),
+        env_file=_path(arguments.env_file),
         model=arguments.model,
         api_base=arguments.api_base,
         mode=arguments.mode,

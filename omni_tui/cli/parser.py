@@ -180,6 +180,7 @@ _GLOBAL_DEFAULTS: dict[str, object] = {
     "json": False,
     "config": "",
     "mcp_config": "",
+    "env_file": "",
     "project": "",
     "state_dir": "",
     "model": "",
@@ -253,10 +254,14 @@ def build_parser() -> Parser:
             "check": "explain every mistake, with file, line and correction",
             "path": "print the paths of files and folders",
             "show": "print the settings in effect and where each comes from",
+            "schema": "print the JSON schema of a config file",
             "import": "show what another program's file would bring, and take it over",
         },
     )
     _add_import(config["import"])
+    config["show"].add_argument(
+        "--origin", action="store_true", help="print every setting with its layer and place"
+    )
     policy = actions(
         command("policy", "show, try, check and remove the rules that decide on calls"),
         {
@@ -329,6 +334,7 @@ def _shared() -> Parser:
     group = shared.add_argument_group("everywhere")
     group.add_argument("--config", metavar="FILE", help="use this config file instead of your own")
     group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
+    group.add_argument("--env-file", metavar="FILE", help="read variables from this file of NAME=VALUE")
     group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which can only restrict")
     group.add_argument("--state-dir", metavar="DIR", help="store sessions, keys and logs here")
     group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM, "offline" or "tiny"')
