@@ -62,6 +62,7 @@ _FUNCTIONS = {
     "tools": "headless:tools",
     "call": "headless:call",
     "config": "configuration:config",
+    "config import": "host_imports:import_servers",
     "policy": "policy:policy",
     "sessions": "sessions:sessions",
     "sessions key": "session_keys:session_key",
@@ -76,7 +77,7 @@ _FUNCTIONS = {
 
 def _run(arguments: argparse.Namespace) -> int:
     command = arguments.command
-    if command in ("servers", "sessions") and f"{command} {arguments.action}" in _FUNCTIONS:
+    if command in ("servers", "sessions", "config") and f"{command} {arguments.action}" in _FUNCTIONS:
         command = f"{command} {arguments.action}"
     if command in ("app", "demo"):
         # Imports create no garbage, and collecting costs a tenth of the start. The face starts the

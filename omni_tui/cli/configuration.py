@@ -5,15 +5,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from omni_tui.cli.options import launch_options
+from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
-from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.problems import problem, setting_location
+from omni_tui.config.load import LoadedConfig
+from omni_tui.config.problems import (
+    COMMAND_LINE,
+    ENVIRONMENT,
+    KeyPath,
+    dotted,
+    location_text,
+    problem,
+    setting_location,
+)
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import Problem
@@ -42,7 +50,14 @@ def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
 
 def config(arguments: argparse.Namespace) -> int:
     """Run one action; `check` returns 2 for mistakes and 1 for servers that cannot start."""
-    loaded = load_config(launch_options(arguments), os.environ)
+    if arguments.action == "schema":
+        from omni_tui.config.schema import config_schema
+
+        print_json(config_schema())
+        return ExitStatus.DONE
+    loaded = load_configuration(arguments)
+    if arguments.action == "show" and arguments.origin:
+        return _show_origins(loaded, arguments.json)
     actions = {"check": _check, "path": _path, "show": _show}
     return actions[arguments.action](loaded, arguments.json)
 
@@ -116,6 +131,51 @@ def _show(loaded: LoadedConfig, as_json: bool) -> int:
         lines = [(s["name"], s["source"], s["starts"], s["target"], s["problem"]) for s in servers]
         print_result(table(headings, lines))
     return ExitStatus.DONE
+
+
+def _show_origins(loaded: LoadedConfig, as_json: bool) -> int:
+    """Print every setting with its layer: default, user, project, environment or flag.
+
+    What is changed while the app runs is not known here; /settings shows it.
+    """
+    rows = [
+        (name, json.dumps(value, ensure_ascii=False, default=str), *origin_of(loaded, place))
+        for name, value, place in _every_setting(loaded)
+    ]
+    for name, where in loaded.variable_origins.items():
+        rows.append((name, "(set)", "environment" if where == ENVIRONMENT else "env file", where))
+    for spec in loaded.servers:
+        layer = {"user": "user", "project": "project", "flag": "flag"}.get(spec.source, spec.source)
+        where = (loaded.origins or {}).get(("servers", spec.name), "")
+        rows.append((f"servers.{spec.name}", json.dumps(display_target(spec)), layer, where))
+    if as_json:
+        print_json([dict(zip(("key", "value", "layer", "where"), row, strict=True)) for row in rows])
+    else:
+        print_result(table(("KEY", "VALUE", "LAYER", "FROM"), rows))
+    return ExitStatus.DONE
+
+
+def _every_setting(loaded: LoadedConfig) -> Iterator[tuple[str, Any, KeyPath]]:
+    """Yield the name, the value and the place of each setting; a place has a section and a key."""
+    for section, values in loaded.config.model_dump(exclude={"servers"}).items():
+        for key, value in values.items():
+            yield dotted((section, key)), value, (section, key)
+
+
+def origin_of(loaded: LoadedConfig, place: KeyPath) -> tuple[str, str]:
+    """Return the layer of a setting, and its file and line, variable or flag."""
+    where = (loaded.origins or {}).get(place, "")
+    if not where:
+        return "default", ""
+    if where == COMMAND_LINE:
+        return "flag", location_text(where, place)
+    if where == ENVIRONMENT:
+        return "environment", location_text(where, place)
+    if loaded.env_file.path is not None and where.startswith(f"{loaded.env_file.path}:"):
+        return "env file", where
+    project = loaded.paths.project_file
+    of_project = project is not None and where.startswith(f"{project}:")
+    return ("project" if of_project else "user"), where
 
 
 def _server(spec: ServerSpec) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from omni_tui.cli.options import launch_options, open_vault
+from omni_tui.cli.options import load_configuration, open_vault
 from omni_tui.cli.output import (
     CliError,
     ExitStatus,
@@ -19,7 +18,7 @@ from omni_tui.cli.output import (
     table,
 )
 from omni_tui.cli.sessions import existing_session
-from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.load import LoadedConfig
 from omni_tui.conversations import (
     FoundConversations,
     LoadedConversation,
@@ -74,7 +73,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> LoadedConfig:
-    return load_config(launch_options(arguments), os.environ)
+    return load_configuration(arguments)
 
 
 def _session(given: str, state: Path) -> str:

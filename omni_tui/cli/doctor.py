@@ -14,9 +14,9 @@ from typing import Literal
 
 from omni_tui import __version__
 from omni_tui.cli.configuration import key_problems
-from omni_tui.cli.options import launch_options
+from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import ExitStatus, print_json, print_result
-from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.load import LoadedConfig
 from omni_tui.config.redis_address import REDIS_VARIABLES, RedisAddress
 from omni_tui.security.urls import is_loopback
 
@@ -38,7 +38,7 @@ class Finding:
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Run every check; return 1 if one is bad. A check that fails to run is bad."""
-    loaded = load_config(launch_options(arguments), os.environ)
+    loaded = load_configuration(arguments)
     findings: list[Finding] = []
     for check in _CHECKS:
         try:
@@ -165,7 +165,7 @@ def _configuration(loaded: LoadedConfig) -> Iterable[Finding]:
 
 def _references(loaded: LoadedConfig) -> Iterable[Finding]:
     """Report each reference that does not resolve, and why."""
-    found = list(loaded.config.references(os.environ))
+    found = list(loaded.config.references(loaded.environ))
     for where, why in found:
         if why:
             yield Finding(f"reference in {where}", "bad", why)

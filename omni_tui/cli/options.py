@@ -20,6 +20,7 @@ from omni_tui.config.paths import PROJECT_FILE
 from omni_tui.protocol.launch_options import LaunchOptions
 
 if TYPE_CHECKING:
+    from omni_tui.config.load import LoadedConfig
     from omni_tui.memory import Vault
 
 _PREFIX = "omni-tui-demo-"
@@ -97,6 +98,7 @@ def launch_options(
         mcp_config=_path(arguments.mcp_config),
         project=project,
         state_dir=_path(arguments.state_dir),
+        env_file=_path(arguments.env_file),
         model=arguments.model,
         api_base=arguments.api_base,
         mode=arguments.mode,
@@ -107,6 +109,15 @@ def launch_options(
         debug=arguments.debug,
         only=only,
     )
+
+
+def load_configuration(arguments: argparse.Namespace) -> LoadedConfig:
+    """Load the configuration of a command, with the secrets of the sealed store. Raises `CliError`."""
+    from omni_tui.config.load import load_config
+    from omni_tui.memory.secret_store import environment_with_secrets
+
+    options = launch_options(arguments)
+    return load_config(options, environment_with_secrets(options, os.environ))
 
 
 def _path(text: str) -> str:

@@ -35,7 +35,7 @@ _DESCRIPTIONS = {
     "tools": "List the tools of all servers, or those with every word of QUERY in name or description.",
     "call": "Call one tool. Typing the command is your approval; a destructive tool also needs --yes. "
     "A tool that has changed is not called until you accepted it in the app.",
-    "config": "Check, show or find the configuration.",
+    "config": "Check, show or find the configuration, or import the servers of another program.",
     "policy": "Show the rules that decide on calls, try a call on them, find useless rules, revoke one. "
     "Starts no server.",
     "sessions": "List, search, show, rename, tag, delete, back up, restore, export or import "
@@ -183,6 +183,7 @@ _GLOBAL_DEFAULTS: dict[str, object] = {
     "json": False,
     "config": "",
     "mcp_config": "",
+    "env_file": "",
     "project": "",
     "state_dir": "",
     "model": "",
@@ -259,13 +260,19 @@ def build_parser() -> Parser:
     )
     call.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
     call.add_argument("--yes", action="store_true", help="call a destructive tool")
-    actions(
-        command("config", "check, show or find the configuration"),
+    config = actions(
+        command("config", "check, show or find the configuration, import another program's servers"),
         {
             "check": "explain every mistake, with file, line and correction",
             "path": "print the paths of files and folders",
             "show": "print the settings in effect and where each comes from",
+            "schema": "print the JSON schema of a config file",
+            "import": "show what another program's file would bring, and take it over",
         },
+    )
+    _add_import(config["import"])
+    config["show"].add_argument(
+        "--origin", action="store_true", help="print every setting with its layer and place"
     )
     policy = actions(
         command("policy", "show, try, check and remove the rules that decide on calls"),
@@ -339,6 +346,7 @@ def _shared() -> Parser:
     group = shared.add_argument_group("everywhere")
     group.add_argument("--config", metavar="FILE", help="use this config file instead of your own")
     group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
+    group.add_argument("--env-file", metavar="FILE", help="read variables from this file of NAME=VALUE")
     group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which can only restrict")
     group.add_argument("--state-dir", metavar="DIR", help="store sessions, keys and logs here")
     group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM, "offline" or "tiny"')
@@ -364,6 +372,25 @@ def _seconds(text: str) -> float:
             f"must be more than 0 and at most {LONGEST_START:g} seconds, not {text!r}"
         )
     return value
+
+
+def _add_import(importing: Parser) -> None:
+    importing.add_argument(
+        "file",
+        metavar="FILE|PROGRAM",
+        nargs="?",
+        default="",
+        help="a file, or a program's name as --list prints it; nothing is written unless you say what",
+    )
+    importing.add_argument("--list", action="store_true", help="list the files found on this machine")
+    importing.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="write this server to your config file; may be given again",
+    )
+    importing.add_argument("--all", action="store_true", help="write all its servers and settings")
 
 
 def _add_labels(sessions: dict[str, Parser]) -> None:

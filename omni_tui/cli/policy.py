@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from omni_tui.approvals.risk import classify
-from omni_tui.cli.options import launch_options
+from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import CliError, ExitStatus, print_json, print_note, print_result, table
 from omni_tui.cli.tool_arguments import read_arguments
 from omni_tui.config.config_file import ConfigEditError, remove_rule
-from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.load import LoadedConfig
 from omni_tui.memory import UNDONE, InstallationAudit, Vault, VaultRefused
 from omni_tui.memory.adopted_rules import AdoptedRules
 from omni_tui.memory.rule_uses import RuleUses
@@ -103,7 +102,7 @@ def policy(arguments: argparse.Namespace) -> int:
         "lint": _lint,
         "revoke": _revoke,
     }
-    return actions[arguments.action](_Policy(load_config(launch_options(arguments), os.environ)), arguments)
+    return actions[arguments.action](_Policy(load_configuration(arguments)), arguments)
 
 
 def _status(known: _Policy, status: ExitStatus) -> ExitStatus:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from omni_tui.cli.options import launch_options, open_vault
+from omni_tui.cli.options import launch_options, load_configuration, open_vault
 from omni_tui.cli.output import CliError, ExitStatus, print_json, print_note, print_result, table
-from omni_tui.config.load import load_config
 from omni_tui.config.paths import find_paths
 from omni_tui.config.redis_address import RedisAddress
 from omni_tui.memory import Sealer, Vault, session_path
@@ -125,7 +123,7 @@ def _redis(arguments: argparse.Namespace) -> tuple[RedisAddress, dict[str, Seale
 
 def _address(arguments: argparse.Namespace) -> RedisAddress:
     """Return where Redis is. Raises `CliError`."""
-    loaded = load_config(launch_options(arguments), os.environ)
+    loaded = load_configuration(arguments)
     if loaded.redis is None:
         raise CliError("it is not known where Redis is", why=loaded.redis_problem)
     return loaded.redis

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from datetime import datetime
 from pathlib import Path
 
-from omni_tui.cli.options import launch_options, open_vault
+from omni_tui.cli.options import load_configuration, open_vault
 from omni_tui.cli.output import CliError, ExitStatus, nearest, print_json, print_note, print_result
-from omni_tui.config.load import load_config
 from omni_tui.memory import LogEntry, ServerLogs
 from omni_tui.memory.server_logs import FOLDER
 from omni_tui.security.text import safe_line
@@ -21,7 +19,7 @@ _PAUSE_S = 0.25
 
 def server_log(arguments: argparse.Namespace) -> int:
     """Print a server's log; with `--follow`, until Ctrl+C."""
-    loaded = load_config(launch_options(arguments), os.environ)
+    loaded = load_configuration(arguments)
     state = loaded.paths.state_dir
     known = {spec.name for spec in loaded.servers}
     logs = _logs(state)

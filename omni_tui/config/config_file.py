@@ -19,6 +19,8 @@ from omni_tui.security.files import open_regular
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+KeyPath = tuple[str, ...]
+"""The path of a key in the file: its tables, then its name."""
 _TRIES = 5
 """How often a change is retried because the file has changed meanwhile."""
 _LAID_OUT = (
@@ -91,6 +93,39 @@ def remove_server(path: Path, name: str) -> bool:
 
     _change(path, change, _Only(("servers", name)))
     return found
+
+
+def set_settings(path: Path, values: Mapping[KeyPath, Any]) -> None:
+    """Set `[SECTION] KEY` for each path of keys; None takes a key out. Raises `ConfigEditError`."""
+
+    def change(document: TOMLDocument) -> None:
+        for place, value in values.items():
+            _set(document, place, value)
+
+    _change(path, change, _Keys(values))
+
+
+def _set(document: TOMLDocument, place: KeyPath, value: Any) -> None:
+    import tomlkit
+
+    *above, key = place
+    table: Any = document
+    tables = []
+    for part in above:
+        if part not in table:
+            if value is None:
+                return
+            table[part] = tomlkit.table()
+        tables.append((table, part))
+        table = table[part]
+    if value is not None:
+        if key not in table or table[key].unwrap() != value:
+            table[key] = value
+        return
+    table.pop(key, None)
+    for parent, part in reversed(tables):  # a table with nothing in it says nothing
+        if not parent[part]:
+            del parent[part]
 
 
 def remove_rule(path: Path, rule_id: str) -> bool:
@@ -197,7 +232,36 @@ class _Rules:
         return after == [rule for rule in before if rule.get("id") != self.rule_id]
 
 
-def _change(path: Path, change: Callable[[TOMLDocument], None], allowed: _Only | _Rules) -> None:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The change of single keys, which must then have these values (None: are gone)."""
+
+    values: Mapping[KeyPath, Any]
+
+    def take(self, values: dict[str, Any]) -> object:
+        """Take the keys out of a file's values, and return them."""
+        return {place: self._pop(values, place) for place in self.values}
+
+    def _pop(self, values: dict[str, Any], place: KeyPath) -> object:
+        table: Any = values
+        tables = []
+        for part in place[:-1]:
+            if not isinstance(table, dict) or part not in table:
+                return None
+            tables.append((table, part))
+            table = table[part]
+        found = table.pop(place[-1], None)
+        for parent, part in reversed(tables):
+            if parent[part] == {}:
+                del parent[part]
+        return found
+
+    def fits(self, before: object, after: object) -> bool:
+        """Whether each key has its value."""
+        return after == dict(self.values)
+
+
+def _change(path: Path, change: Callable[[TOMLDocument], None], allowed: _Only | _Rules | _Keys) -> None:
     """Apply a change to the current file; nothing but what is allowed changes. Raises `ConfigEditError`."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -217,7 +281,7 @@ def _change(path: Path, change: Callable[[TOMLDocument], None], allowed: _Only |
     raise ConfigEditError(f"{path} is being changed by another program; try again when it is done")
 
 
-def _check(path: Path, before: bytes, text: str, allowed: _Only | _Rules) -> None:
+def _check(path: Path, before: bytes, text: str, allowed: _Only | _Rules | _Keys) -> None:
     """Check that what may change is as expected, and everything else unchanged."""
     try:
         was, becomes = tomllib.loads(before.decode()), tomllib.loads(text)

@@ -109,10 +109,13 @@ def read_rules_file(file: FilePath) -> Layer:
     return layer
 
 
-def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """Return the layer of the environment. `LLM_API_KEY` and `REDIS_*` are read where they are used."""
+def environment_layer(environ: Mapping[str, str], where: str = ENVIRONMENT) -> Layer:
+    """Return the layer of the environment. `LLM_API_KEY` and `REDIS_*` are read where they are used.
+
+    `where` is the file and line of the model's name, if an env file has it.
+    """
     name = environ.get("OMNI_TUI_MODEL", "")
-    layer = Layer(where=ENVIRONMENT, values={"model": {"name": name}} if name else {})
+    layer = Layer(where=where, values={"model": {"name": name}} if name else {})
     _validate(layer)
     return layer
 
@@ -278,6 +281,7 @@ _OWNED = {
     "model": "it decides where your conversation and your key are sent",
     "models": "it decides where your conversation and your keys are sent",
     "agent": "it would speak to the model in your name",
+    "env": "it would read a file in your name",
     "keys": "it could bind another action to a key you know",
     "ui": "only you choose the look",
     "memory": "it decides where your sessions are stored",

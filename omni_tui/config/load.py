@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
-from omni_tui.config.importers import import_servers
+from omni_tui.config.env_file import ENV_FILE, EnvFile, read_env_file
+from omni_tui.config.hosts.imports import import_servers
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -19,9 +20,9 @@ from omni_tui.config.layers import (
 from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of
 from omni_tui.config.paths import Paths, find_paths
 from omni_tui.config.policy_rules import repeated_ids
-from omni_tui.config.problems import KeyPath, problem, setting_location
+from omni_tui.config.problems import ENVIRONMENT, KeyPath, problem, setting_location
 from omni_tui.config.redis_address import REDIS_VARIABLES, RedisAddress, RedisRefused, redis_address
-from omni_tui.config.references import UnresolvedReference, resolve
+from omni_tui.config.references import UnresolvedReference, names_a_secret, resolve
 from omni_tui.config.sections import (
     ASK_FOR_EVERYTHING,
     OFFLINE,
@@ -41,6 +42,8 @@ from omni_tui.security.urls import is_unencrypted
 
 _TRUE = {"1", "true", "yes", "on"}
 _NO_KEY = "use https, or take the key away"
+READ_VARIABLES = ("OMNI_TUI_MODEL", "LLM_API_KEY", "DEBUG", *REDIS_VARIABLES)
+"""The variables that the app itself reads, besides those of references."""
 _ASIDE = {"LLM_API_KEY", "OMNI_TUI_MODEL", *REDIS_VARIABLES}
 
 
@@ -81,6 +84,11 @@ class LoadedConfig:
     proposals: tuple[Rule, ...] = ()
     suspended: tuple[Rule, ...] = ()
     cautious: bool = False
+    environ: dict[str, str] = field(default_factory=dict, repr=False)
+    """What references resolve from: the environment, the env file, and secrets of the sealed store."""
+    env_file: EnvFile = field(default_factory=EnvFile)
+    variable_origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each variable that the app itself reads comes from."""
 
     def rules_with(self, adopted: Collection[str]) -> tuple[Rule, ...]:
         """Return the rules that count if the person has adopted proposals with these hashes."""
@@ -105,16 +113,19 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     if options.demo:  # the demo uses no key and no network, even if there are some
         environ = {name: value for name, value in environ.items() if name not in _ASIDE}
     base, _ = merged([user])
+    env_file = _env_file(options, base, paths)
+    variable_origins = _variable_origins(environ, env_file)
+    environ = {**env_file.values, **environ}
     refused = tightened(project, base)
     flags = flags_layer(options)
-    variables = environment_layer(environ)
+    variables = environment_layer(environ, variable_origins.get("OMNI_TUI_MODEL", ENVIRONMENT))
     config, origins = merged([user, project, variables, flags])
     card = _rules_file(options, paths)
     rules = (*user.rules, *card.rules, *project.rules)
     mistakes = [*user.problems, *card.problems, *project.problems, *variables.problems, *flags.problems]
-    mistakes += repeated_ids(rules)
+    mistakes += [*env_file.problems, *repeated_ids(rules)]
     servers = configured_servers(config, user, project, environ)
-    notes: list[Problem] = []
+    notes: list[Problem] = list(env_file.notes)
     if options.mcp_config:
         imported = import_servers(
             FilePath(options.mcp_config), source="flag", environ=environ, config=config
@@ -148,6 +159,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     notes += [problem(setting_location(origins, "telemetry", "otlp"), why) for why in untold]
     secrets = [key, *keys.values(), environ.get("REDIS_PASSWORD", ""), redis.password if redis else ""]
     secrets += headers.values()
+    secrets += [value for name, value in env_file.values.items() if names_a_secret(name)]
     for spec in servers.values():
         secrets += [*server_secrets(spec), *proxy_passwords(spec.inherit, environ)]
     confined = (*user.confined, *project.confined)
@@ -180,6 +192,9 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
             rule for rule in (*user.rules, *card.rules) if cautious and rule.decision == "allow"
         ),
         cautious=cautious,
+        environ=dict(environ),
+        env_file=env_file,
+        variable_origins=variable_origins,
     )
 
 
@@ -208,6 +223,23 @@ def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
         if paths.project_file:
             project = read_layer(paths.project_file, required=False, scope="project")
     return user or Layer(where=""), project or Layer(where="")
+
+
+def _env_file(options: LaunchOptions, base: Config, paths: Paths) -> EnvFile:
+    """Return the file of variables that a flag or the person's config names, else the one beside it."""
+    if options.demo:
+        return EnvFile()
+    if options.env_file:
+        return read_env_file(FilePath(options.env_file), named=True)
+    if base.env.file:
+        return read_env_file(paths.config_dir / FilePath(base.env.file).expanduser(), named=True)
+    return read_env_file(paths.config_dir / ENV_FILE, named=False)
+
+
+def _variable_origins(environ: Mapping[str, str], env_file: EnvFile) -> dict[str, str]:
+    """Return where each variable that is set and read by the app comes from."""
+    places = ((name, ENVIRONMENT if name in environ else env_file.place(name)) for name in READ_VARIABLES)
+    return {name: place for name, place in places if place}
 
 
 def _model_key(

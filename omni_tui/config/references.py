@@ -1,8 +1,10 @@
 """References to secrets, which must not be in a config file.
 
 `${VAR}` and `${env:VAR}` read the environment; `${keyring:service/name}` reads the system keyring,
-`${keyring:name}` its service "omni-tui"; `keyring:service/name` is allowed as a whole value. References
-work only in secret settings (`Config.secret_settings`). Nothing else is expanded: no commands, defaults,
+`${keyring:name}` its service "omni-tui"; `keyring:service/name` is allowed as a whole value.
+`${sealed:name}` reads the app's own sealed store, which is for machines without a keyring: its values are
+in the mapping that references are resolved from, as `sealed:name` (`memory.secret_store`). References work
+only in secret settings (`Config.secret_settings`). Nothing else is expanded: no commands, defaults,
 `~` or `%VAR%`; and a value is not expanded again.
 """
 
@@ -21,7 +23,8 @@ reaches it."""
 
 _VARIABLE = r"(?:env:)?(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
 _ENTRY = r"keyring:(?:(?P<service>[^/\s{}]+)/)?(?P<name>[^\s{}]*[^\s{}/])"
-_ANY = re.compile(rf"\$\{{(?:{_ENTRY}|{_VARIABLE})\}}")
+_SEALED = r"(?P<sealed>sealed:[^\s{}]+)"
+_ANY = re.compile(rf"\$\{{(?:{_ENTRY}|{_SEALED}|{_VARIABLE})\}}")
 _KEYRING = re.compile(r"keyring:([^/\s]+)/(\S+)")
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|credential|authorization|cookie|bearer|\bauth\b|_auth\b|\bdsn\b", re.IGNORECASE
@@ -64,10 +67,16 @@ def resolve(value: str, environ: Mapping[str, str]) -> ResolvedValue:
     missing = sorted(name for name in names if not environ.get(name))
     if missing:
         raise UnresolvedReference(not_set(missing))
+    for found in _ANY.finditer(value):
+        if found["sealed"] and found["sealed"] not in environ:
+            name = found["sealed"].removeprefix("sealed:")
+            raise UnresolvedReference(
+                f"the sealed store has nothing that can be opened for {name}; enter the secret again"
+            )
 
     def stands_for(found: re.Match[str]) -> str:
-        if found["variable"]:
-            return environ[found["variable"]]
+        if known := found["variable"] or found["sealed"]:
+            return environ[known]
         return _from_keyring(found["service"] or SERVICE, found["name"])
 
     return ResolvedValue(_ANY.sub(stands_for, value), secret=bool(_ANY.search(value)))

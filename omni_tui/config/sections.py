@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PureWindowsPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +64,15 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def setting(default: Any, description: str, *, live: bool = False, **limits: Any) -> Any:
+    """Return a field with what a person is told of it.
+
+    `live`: a change of the file counts while the app runs; else from its next start.
+    """
+    applies: dict[str, Any] = {"applies": "live" if live else "restart"}
+    return Field(default=default, description=description, json_schema_extra=applies, **limits)
+
+
 class LimitSection(Section):
     """`[tools.limits]` for one pattern.
 
@@ -71,8 +80,12 @@ class LimitSection(Section):
     the same time.
     """
 
-    timeout: Seconds | None = None
-    concurrency: int | None = Field(default=None, ge=1, le=1000)
+    timeout: Seconds | None = setting(
+        None, "Seconds without an answer or progress after which a call of these tools ends."
+    )
+    concurrency: int | None = setting(
+        None, "The most calls of all matching tools at the same time.", ge=1, le=1000
+    )
 
 
 class ToolsSection(Section):
@@ -87,18 +100,40 @@ class ToolsSection(Section):
     `cacheable` tools are kept for `cache_ttl` seconds (0: never).
     """
 
-    call_timeout: Seconds = 120.0
-    task_timeout: TaskSeconds = 86_400.0
-    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
-    offered: int = Field(default=40, ge=1, le=126)
-    pinned: list[Annotated[str, AfterValidator(_pin)]] = Field(default=[], max_length=100)
-    concurrency: int = Field(default=16, ge=1, le=1000)
-    server_concurrency: int = Field(default=4, ge=1, le=1000)
-    limits: dict[Pattern, LimitSection] = {}
-    retry: dict[Pattern, Annotated[int, Field(ge=0, le=10)]] = {}
-    routes: dict[ToolName, Route] = {}
-    cacheable: list[Pattern] = []
-    cache_ttl: float = Field(default=300.0, ge=0, le=86_400)
+    call_timeout: Seconds = setting(
+        120.0, "Seconds that a server may be silent during a call, also one that runs as a task."
+    )
+    task_timeout: TaskSeconds = setting(
+        86400.0, "Seconds that a call which runs as a task may take in all."
+    )
+    result_limit: int = setting(
+        16000, "The characters of one result that a model gets.", ge=500, le=1000000, live=True
+    )
+    offered: int = setting(
+        40,
+        "The most tools of one request to a model; of more, it carries the best matches.",
+        ge=1,
+        le=126,
+        live=True,
+    )
+    pinned: list[Annotated[str, AfterValidator(_pin)]] = setting(
+        [], "Tools, as SERVER/TOOL, that every request carries.", max_length=100, live=True
+    )
+    concurrency: int = setting(16, "The most calls at the same time.", ge=1, le=1000)
+    server_concurrency: int = setting(4, "The most calls of one server at the same time.", ge=1, le=1000)
+    limits: dict[Pattern, LimitSection] = setting(
+        {}, "Limits of single tools by pattern; the longest matching pattern counts."
+    )
+    retry: dict[Pattern, Annotated[int, Field(ge=0, le=10)]] = setting(
+        {}, "By pattern, how often a call may be repeated after a failure without effect."
+    )
+    routes: dict[ToolName, Route] = setting(
+        {}, "By a tool's name, the servers that can answer, the first choice first."
+    )
+    cacheable: list[Pattern] = setting(
+        [], "Patterns of tools whose results are kept, besides tools that only read."
+    )
+    cache_ttl: float = setting(300.0, "Seconds that results are kept; 0 keeps none.", ge=0, le=86400)
 
 
 def unknown_servers(section: ToolsSection, servers: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -163,17 +198,29 @@ class ModelTable(Section):
     dollars per million tokens. `context`: the context window in tokens, if unknown or to limit it.
     """
 
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    max_tokens: int | None = Field(default=None, gt=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    key: Reference = ""
-    api_base: HttpUrl = ""
-    context: int | None = Field(default=None, gt=0)
-    timeout: Seconds | None = None
-    tools: ToolCallingSetting = "auto"
-    images: bool | None = None
-    input_price: float | None = Field(default=None, ge=0)
-    output_price: float | None = Field(default=None, ge=0)
+    temperature: float | None = setting(
+        None, "How random the answers are, from 0 to 2; by default as the provider chooses.", ge=0, le=2
+    )
+    max_tokens: int | None = setting(None, "The most tokens of one answer.", gt=0)
+    top_p: float | None = setting(
+        None,
+        "The share of likely words that are considered; by default as the provider chooses.",
+        gt=0,
+        le=1,
+    )
+    key: Reference = setting("", "The provider's key, as a reference; LLM_API_KEY goes before it.")
+    api_base: HttpUrl = setting("", "The address of the model's API, if it is not the provider's own.")
+    context: int | None = setting(
+        None, "The context window in tokens, if it is unknown or to limit it.", gt=0
+    )
+    timeout: Seconds | None = setting(None, "Seconds that the model may be silent.")
+    tools: ToolCallingSetting = setting(
+        "auto",
+        "How tools are offered: native, text (one JSON action in the answer), none, or auto to find out.",
+    )
+    images: bool | None = setting(None, "Whether the model takes images; by default as LiteLLM knows.")
+    input_price: float | None = setting(None, "US dollars per million input tokens, if unknown.", ge=0)
+    output_price: float | None = setting(None, "US dollars per million output tokens, if unknown.", ge=0)
 
 
 class ModelSection(ModelTable):
@@ -183,8 +230,14 @@ class ModelSection(ModelTable):
     for every model; key and api_base for those of the same provider.
     """
 
-    name: str = Field(default=OFFLINE, min_length=1)
-    fallbacks: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=10)
+    name: str = setting(
+        OFFLINE,
+        "The model, by LiteLLM's name; offline is the built-in rules, which need no key.",
+        min_length=1,
+    )
+    fallbacks: list[Annotated[str, Field(min_length=1)]] = setting(
+        [], "Models that are asked in order when the first cannot answer.", max_length=10
+    )
 
 
 class BudgetSection(Section):
@@ -193,12 +246,12 @@ class BudgetSection(Section):
     A request that would exceed one is not sent. A day is a local calendar day, over all sessions.
     """
 
-    turn_tokens: int = Field(default=0, ge=0)
-    session_tokens: int = Field(default=0, ge=0)
-    day_tokens: int = Field(default=0, ge=0)
-    turn_cost: float = Field(default=0.0, ge=0)
-    session_cost: float = Field(default=0.0, ge=0)
-    day_cost: float = Field(default=0.0, ge=0)
+    turn_tokens: int = setting(0, "The most tokens of one turn; 0 is no limit.", ge=0)
+    session_tokens: int = setting(0, "The most tokens of one session; 0 is no limit.", ge=0)
+    day_tokens: int = setting(0, "The most tokens of one day over all sessions; 0 is no limit.", ge=0)
+    turn_cost: float = setting(0.0, "The most US dollars of one turn; 0 is no limit.", ge=0)
+    session_cost: float = setting(0.0, "The most US dollars of one session; 0 is no limit.", ge=0)
+    day_cost: float = setting(0.0, "The most US dollars of one day over all sessions; 0 is no limit.", ge=0)
 
 
 class AgentSection(Section):
@@ -208,13 +261,21 @@ class AgentSection(Section):
     the same time, `max_requests` of all its agents, `max_minutes` of work (without waiting for the person).
     """
 
-    mode: AgentMode = "chat"
-    max_steps: int = Field(default=25, ge=1, le=1000)
-    parallel: int = Field(default=4, ge=1, le=32)
-    max_requests: int = Field(default=200, ge=1, le=10_000)
-    max_minutes: float = Field(default=60.0, gt=0, le=1440)
-    system_prompt: str = ""
-    roots: list[Folder] = Field(default=[], max_length=50)
+    mode: AgentMode = setting("chat", "The mode of a new session: chat, auto or orchestrator.")
+    max_steps: int = setting(25, "The most model requests of one turn.", ge=1, le=1000, live=True)
+    parallel: int = setting(4, "The most tasks of a plan at the same time.", ge=1, le=32, live=True)
+    max_requests: int = setting(
+        200, "The most model requests of all agents of a plan.", ge=1, le=10000, live=True
+    )
+    max_minutes: float = setting(
+        60.0, "The most minutes that a plan may work, without waiting for you.", gt=0, le=1440, live=True
+    )
+    system_prompt: str = setting(
+        "", "What the model is told first, in place of the built-in prompt.", live=True
+    )
+    roots: list[Folder] = setting(
+        [], "Folders that servers get as MCP roots; absolute, or from ~.", max_length=50
+    )
 
 
 OAUTH_SECRETS = ("client_secret", "private_key", "idp_client_secret", "idp_token")
@@ -229,20 +290,38 @@ class OAuthSection(Section):
     `idp_token` is the person's token there, of type `idp_token_type`.
     """
 
-    grant: GrantType = "authorization_code"
-    client_id: str = ""
-    client_secret: Reference = ""
-    private_key: Reference = ""
-    scopes: list[Annotated[str, AfterValidator(_scope)]] = []
-    client_metadata_url: HttpUrl = ""
-    issuer: HttpUrl = ""
-    callback_port: int = Field(default=0, ge=0, le=65_535)
-    idp_issuer: HttpUrl = ""
-    idp_token_endpoint: HttpUrl = ""
-    idp_client_id: str = ""
-    idp_client_secret: Reference = ""
-    idp_token: Reference = ""
-    idp_token_type: IdpToken = "id_token"
+    grant: GrantType = setting(
+        "authorization_code",
+        "How to sign in: authorization_code, client_credentials or cross_app.",
+        live=True,
+    )
+    client_id: str = setting("", "The client's id; without one the client registers itself.", live=True)
+    client_secret: Reference = setting("", "The client's secret, as a reference.", live=True)
+    private_key: Reference = setting(
+        "", "The client's private key, as a reference, in place of a secret.", live=True
+    )
+    scopes: list[Annotated[str, AfterValidator(_scope)]] = setting([], "The scopes to ask for.", live=True)
+    client_metadata_url: HttpUrl = setting(
+        "", "An https address with the client's metadata, which is then its id.", live=True
+    )
+    issuer: HttpUrl = setting(
+        "", "The authorisation server to use; by default the MCP server's metadata names it.", live=True
+    )
+    callback_port: int = setting(
+        0, "The local port of the sign-in; 0 is any free one.", ge=0, le=65535, live=True
+    )
+    idp_issuer: HttpUrl = setting("", "The company's identity provider, for cross_app.", live=True)
+    idp_token_endpoint: HttpUrl = setting(
+        "", "The token address of the identity provider, for cross_app.", live=True
+    )
+    idp_client_id: str = setting("", "The client's id at the identity provider, for cross_app.", live=True)
+    idp_client_secret: Reference = setting(
+        "", "The client's secret at the identity provider, as a reference.", live=True
+    )
+    idp_token: Reference = setting("", "Your token of the identity provider, as a reference.", live=True)
+    idp_token_type: IdpToken = setting(
+        "id_token", "The type of that token: id_token, refresh_token or saml2.", live=True
+    )
 
     def secrets(self) -> Iterator[tuple[str, str]]:
         """Yield the name and value of each secret that is set."""
@@ -294,31 +373,65 @@ class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
     `inherit` names more environment variables for its program (see `config.server_environment`). With
-    `tasks = false` the server is not offered to answer calls with tasks. `registry`: its name in the public
-    registry that it was added from; such a server starts only after the person allowed it in the app.
+    `tasks = false` the server is not offered to answer calls with tasks. `imported_from` is the program
+    that it was imported from, `registry` its name in the public registry that it was added from: such a
+    server starts when the person has allowed it.
     """
 
-    command: str = ""
-    args: list[str] = []
-    env: dict[str, str] = {}
-    inherit: list[str] = Field(default=[], max_length=100)
-    cwd: str = ""
-    url: HttpUrl = ""
-    headers: dict[str, str] = {}
-    auth: Literal["none", "bearer", "oauth"] = "none"
-    token: Reference = ""
-    oauth: OAuthSection = OAuthSection()
-    mode: Literal["auto", "legacy"] = "auto"
-    transport: Literal["auto", "http", "sse"] = "auto"
-    heartbeat: float = Field(default=30.0, ge=0, le=86_400)
-    connect_timeout: Seconds = 30.0
-    call_timeout: Seconds | None = None
-    tasks: bool = True
-    task_timeout: TaskSeconds | None = None
-    log_level: LogLevel = "info"
-    sampling: bool = True
-    enabled: bool = True
-    registry: str = ""
+    command: str = setting("", "The program to run; a server has a command or a url.", live=True)
+    args: list[str] = setting([], "The program's arguments.", live=True)
+    env: dict[str, str] = setting(
+        {}, "Environment variables of the program; values may be references.", live=True
+    )
+    inherit: list[str] = setting(
+        [], "More variables that the program inherits from your environment.", max_length=100, live=True
+    )
+    cwd: str = setting(
+        "", "The folder that the program runs in; a relative one begins at this file's folder.", live=True
+    )
+    url: HttpUrl = setting("", "The server's address; a server has a command or a url.", live=True)
+    headers: dict[str, str] = setting(
+        {}, "HTTP headers of each request; values may be references.", live=True
+    )
+    auth: Literal["none", "bearer", "oauth"] = setting(
+        "none", "How to sign in: none, bearer (with token) or oauth.", live=True
+    )
+    token: Reference = setting("", "The bearer token, as a reference.", live=True)
+    oauth: OAuthSection = setting(
+        OAuthSection(), "How to sign in with OAuth, if the server's metadata is not enough.", live=True
+    )
+    mode: Literal["auto", "legacy"] = setting(
+        "auto", "auto tries the modern protocol first; legacy skips that.", live=True
+    )
+    transport: Literal["auto", "http", "sse"] = setting(
+        "auto", "The transport of a url: http, sse (the older one), or auto to find out.", live=True
+    )
+    heartbeat: float = setting(
+        30.0, "Seconds of silence after which the server is pinged; 0 is never.", ge=0, le=86400, live=True
+    )
+    connect_timeout: Seconds = setting(30.0, "Seconds that the server may take to start.", live=True)
+    call_timeout: Seconds | None = setting(
+        None, "Seconds without an answer after which a call ends; by default as in tools.", live=True
+    )
+    tasks: bool = setting(True, "Whether the server may answer calls with tasks.", live=True)
+    task_timeout: TaskSeconds | None = setting(
+        None, "Seconds that a call which runs as a task may take; by default as in tools.", live=True
+    )
+    log_level: LogLevel = setting(
+        "info", "The lowest level of the server's log messages to ask for; off asks for none.", live=True
+    )
+    sampling: bool = setting(
+        True, "Whether the server may ask the model; you approve each request.", live=True
+    )
+    enabled: bool = setting(True, "Whether the server is started.", live=True)
+    imported_from: str = setting(
+        "", "The program it was imported from; such a server starts when you have allowed it.", live=True
+    )
+    registry: str = setting(
+        "",
+        "Its name in the public registry it was added from; such a server starts when you have allowed it.",
+        live=True,
+    )
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts."""
@@ -361,10 +474,15 @@ class ServerPolicy(Section):
     returns does not count as data from outside (`outside` of a rule).
     """
 
-    chat: PolicyDecision | None = None
-    auto: PolicyDecision | None = None
-    orchestrator: PolicyDecision | None = None
-    trusted: bool = False
+    chat: PolicyDecision | None = setting(None, "What chat mode does with this server's calls.")
+    auto: PolicyDecision | None = setting(None, "What auto mode does with this server's calls.")
+    orchestrator: PolicyDecision | None = setting(
+        None, "What the calls of a plan's agents to this server get."
+    )
+    trusted: bool = setting(
+        False,
+        "Whether the server's word may lower its tools' risk; its results are then not data from outside.",
+    )
 
 
 class PolicySection(Section):
@@ -377,12 +495,22 @@ class PolicySection(Section):
     The rules of `[[policy.rule]]` are read by `config.policy_rules`.
     """
 
-    chat: PolicyDecision = "ask"
-    auto: PolicyDecision = "allow"
-    orchestrator: PolicyDecision | None = None
-    plan: Literal["allow", "ask"] = "ask"
-    servers: dict[str, ServerPolicy] = {}
-    expire_after: float = Field(default=0.0, ge=0, le=30 * 86_400)
+    chat: PolicyDecision = setting(
+        "ask", "What chat mode does with a call that no rule matches: allow, ask or deny."
+    )
+    auto: PolicyDecision = setting(
+        "allow", "What auto mode does with a call that no rule matches: allow, ask or deny."
+    )
+    orchestrator: PolicyDecision | None = setting(
+        None, "The same for calls of a plan's agents; by default as auto."
+    )
+    plan: Literal["allow", "ask"] = setting(
+        "ask", "Whether a plan waits for you (ask) or is carried out at once (allow)."
+    )
+    servers: dict[str, ServerPolicy] = setting({}, "Decisions for single servers, by name.")
+    expire_after: float = setting(
+        0.0, "Seconds after which what waits for you ends unapproved; 0 is never.", ge=0, le=30 * 86400
+    )
 
     @property
     def trusted_servers(self) -> frozenset[str]:
@@ -426,9 +554,11 @@ class UiSection(Section):
     turn ends, while it does not have the focus.
     """
 
-    theme: str = ""
-    title: bool = True
-    bell: bool = True
+    theme: str = setting("", "The color theme's name.")
+    title: bool = setting(True, "Whether the terminal's title says how many items wait.")
+    bell: bool = setting(
+        True, "Whether the terminal's bell rings when something begins to wait or a long turn ends."
+    )
 
 
 class SamplingSection(Section):
@@ -438,11 +568,11 @@ class SamplingSection(Section):
     and output of a session. With `review` the answer is shown before the server gets it.
     """
 
-    enabled: bool = True
-    model: str = ""
-    max_tokens: int = Field(default=2_048, ge=1, le=1_000_000)
-    session_tokens: int = Field(default=50_000, ge=0)
-    review: bool = True
+    enabled: bool = setting(True, "Whether servers may ask the model; you approve each request.")
+    model: str = setting("", "The model that answers servers; by default the session's.")
+    max_tokens: int = setting(2048, "The most tokens of one answer to a server.", ge=1, le=1000000)
+    session_tokens: int = setting(50000, "The most tokens of all answers to servers in a session.", ge=0)
+    review: bool = setting(True, "Whether you see the answer before the server gets it.")
 
 
 def _redis_url(value: str) -> str:
@@ -467,11 +597,22 @@ class RedisSection(Section):
     last event, 0 for ever. `max_events`: about how many of its last events stay there, 0 for all.
     """
 
-    url: Annotated[str, AfterValidator(_redis_url)] = ""
-    password: Reference = ""
-    ca: Annotated[str, AfterValidator(_folder)] | Literal[""] = ""
-    ttl: int = Field(default=30 * 86_400, ge=0, le=10 * 366 * 86_400)
-    max_events: int = Field(default=100_000, ge=0, le=100_000_000)
+    url: Annotated[str, AfterValidator(_redis_url)] = setting(
+        "", "The address, redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS; by default localhost."
+    )
+    password: Reference = setting("", "The password, as a reference; REDIS_PASSWORD goes before it.")
+    ca: Annotated[str, AfterValidator(_folder)] | Literal[""] = setting(
+        "", "A file of certificates to trust instead of the system's."
+    )
+    ttl: int = setting(
+        30 * 86400,
+        "Seconds that a session stays in Redis after its last event; 0 is for ever.",
+        ge=0,
+        le=10 * 366 * 86400,
+    )
+    max_events: int = setting(
+        100000, "About how many of a session's last events stay in Redis; 0 is all.", ge=0, le=100000000
+    )
 
 
 class MemorySection(Section):
@@ -480,15 +621,30 @@ class MemorySection(Section):
     Sessions that were not used for `keep_days` are deleted, a week after that was announced; 0 keeps all.
     """
 
-    store: Literal["sqlite", "redis"] = "sqlite"
-    keep_days: int = Field(default=0, ge=0, le=36_500)
-    redis: RedisSection = RedisSection()
+    store: Literal["sqlite", "redis"] = setting(
+        "sqlite", "Where sessions are stored: sqlite (this machine), or redis (mirrored there as well)."
+    )
+    keep_days: int = setting(
+        0,
+        "Days after which unused sessions are deleted, announced a week before; 0 keeps all.",
+        ge=0,
+        le=36500,
+    )
+    redis: RedisSection = setting(RedisSection(), "The Redis that sessions are mirrored to.")
+
+
+class EnvSection(Section):
+    """`[env]`: a file with variables, which are read beside the environment and never put into it."""
+
+    file: str = setting(
+        "", "A file of NAME=VALUE lines; by default .env beside this config file, if there is one."
+    )
 
 
 class RegistrySection(Section):
     """`[registry]`: the public registry that is searched for servers."""
 
-    url: HttpUrl = Field(default=PUBLIC_REGISTRY, min_length=1)
+    url: HttpUrl = setting(PUBLIC_REGISTRY, "The registry's address.", min_length=1)
 
 
 def _header(value: str) -> str:
@@ -510,44 +666,64 @@ HeaderValue = Annotated[str, AfterValidator(_with_reference)]
 
 class TelemetrySection(Section):
     """`[telemetry]`: what of its work the app exports; nothing unless you ask.
+
     `otlp`: the address of an OpenTelemetry collector (OTLP over HTTP), as `http://127.0.0.1:4318`, which
     gets spans and metrics; needs the extra `otel`. `headers` are sent to it, each value with a reference.
     `prometheus_port`: the port on this machine at which Prometheus reads metrics; needs the extra
     `prometheus`. `contents`: messages, arguments and results are exported too.
     """
 
-    otlp: HttpUrl = ""
-    headers: dict[HeaderName, HeaderValue] = Field(default={}, max_length=20)
-    prometheus_port: int = Field(default=0, ge=0, le=65_535)
-    contents: bool = False
+    otlp: HttpUrl = setting(
+        "", "The address of an OpenTelemetry collector, as http://127.0.0.1:4318; needs the extra otel."
+    )
+    headers: dict[HeaderName, HeaderValue] = setting(
+        {}, "HTTP headers that the collector gets; each value holds a reference.", max_length=20
+    )
+    prometheus_port: int = setting(
+        0,
+        "The port on this machine at which Prometheus reads metrics; needs the extra prometheus.",
+        ge=0,
+        le=65535,
+    )
+    contents: bool = setting(False, "Whether messages, arguments and results are exported too.")
 
 
 class LogSection(Section):
     """`[log]`: what the app's own log tells: "debug", "info", "warning" or "error" and what is graver.
+
     `contents`: messages, arguments and results are in it too; without it they never are.
     """
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    contents: bool = False
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "The least important events that the log has: debug, info, warning or error."
+    )
+    contents: bool = setting(False, "Whether messages, arguments and results are in the log too.")
 
 
 class Config(Section):
     """A whole configuration; an empty file is one."""
 
-    model: ModelSection = ModelSection()
-    models: dict[Annotated[str, Field(min_length=1)], ModelTable] = {}
-    budget: BudgetSection = BudgetSection()
-    agent: AgentSection = AgentSection()
-    servers: dict[str, ServerSection] = {}
-    policy: PolicySection = PolicySection()
-    ui: UiSection = UiSection()
-    keys: dict[str, str] = {}
-    tools: ToolsSection = ToolsSection()
-    sampling: SamplingSection = SamplingSection()
-    memory: MemorySection = MemorySection()
-    registry: RegistrySection = RegistrySection()
-    telemetry: TelemetrySection = TelemetrySection()
-    log: LogSection = LogSection()
+    model: ModelSection = setting(ModelSection(), "The language model.")
+    models: dict[Annotated[str, Field(min_length=1)], ModelTable] = setting(
+        {}, "Settings of single models, by name."
+    )
+    budget: BudgetSection = setting(
+        BudgetSection(), "The most tokens and US dollars of a turn, a session, a day."
+    )
+    agent: AgentSection = setting(AgentSection(), "How the agent works.")
+    servers: dict[str, ServerSection] = setting({}, "The MCP servers, by name.", live=True)
+    policy: PolicySection = setting(PolicySection(), "What each mode does with calls, and the rules.")
+    ui: UiSection = setting(UiSection(), "How the app looks and tells that something waits.")
+    keys: dict[str, str] = setting(
+        {}, "Keys of actions: the action's name, and its keys separated by commas."
+    )
+    tools: ToolsSection = setting(ToolsSection(), "Limits of calls, and the tools of a request.")
+    sampling: SamplingSection = setting(SamplingSection(), "Model answers that servers ask for.")
+    memory: MemorySection = setting(MemorySection(), "Where sessions are stored.")
+    env: EnvSection = setting(EnvSection(), "The file with variables beside the environment.")
+    registry: RegistrySection = setting(RegistrySection(), "The public registry of servers.")
+    telemetry: TelemetrySection = setting(TelemetrySection(), "What of its work the app exports.")
+    log: LogSection = setting(LogSection(), "What the app's own log tells.")
 
     def secret_settings(self) -> Iterator[tuple[str, str]]:
         """Yield the key and value of each setting in which a reference counts; empty ones are left out."""

@@ -99,7 +99,7 @@ def server_spec(
         roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
         log_level=section.log_level,
         sampling=section.sampling and config.sampling.enabled,
-        allowed=source not in {"project", "imported"} and not section.registry,
+        allowed=source not in {"project", "imported"} and not (section.imported_from or section.registry),
         enabled=section.enabled,
         registry=section.registry,
     )

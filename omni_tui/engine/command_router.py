@@ -16,6 +16,7 @@ from omni_tui.engine.handlers.base import Handler
 from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.conversations import ConversationHandlers
 from omni_tui.engine.handlers.health import HealthHandlers
+from omni_tui.engine.handlers.host_files import HostFileHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.metrics import MetricsHandlers
@@ -61,6 +62,7 @@ class CommandRouter:
             **ArrivalHandlers(engine, client).table(),
             **SessionHandlers(engine, client).table(),
             **ServerHandlers(engine, client).table(),
+            **HostFileHandlers(engine, client).table(),
             **ServerSettingsHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,8 @@ class EngineContext:
 
     options: LaunchOptions
     loaded: LoadedConfig
-    environ: Mapping[str, str]
+    environ: dict[str, str]
+    """What references resolve from; grows by the secrets that are sealed at run time."""
     pool: MeteredPool
     vault: Vault
     consents: Consents

@@ -120,7 +120,7 @@ async def open_engine(
     context = EngineContext(
         options=options,
         loaded=loaded,
-        environ=environ,
+        environ=dict(environ),
         pool=pool,
         vault=vault,
         consents=consents,

@@ -23,6 +23,7 @@ from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.command_router import CommandRouter
 from omni_tui.engine.core import Engine, StartFailed, open_engine
 from omni_tui.links.frames import FrameTooLong, read_frame
+from omni_tui.memory.secret_store import environment_with_secrets
 from omni_tui.observability.logs import LogLevelName, set_up_logs
 from omni_tui.protocol import (
     MAX_FRAME,
@@ -108,7 +109,7 @@ async def _start(options: LaunchOptions, outbox: EventBuffer, watch: ExitWatchdo
         raise StartFailed(
             f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
         ) from error
-    engine = await open_engine(options, loaded, dict(os.environ), redactor)
+    engine = await open_engine(options, loaded, loaded.environ, redactor)
     client = await engine.attach(outbox)
     watch.engine = engine
     if watch.client_gone():
@@ -129,7 +130,7 @@ def _load(options: LaunchOptions) -> Any:
     # Imported here: pydantic costs a third of a second, and the face's first frame waits for nobody.
     from omni_tui.config.load import load_config
 
-    return load_config(options, os.environ)
+    return load_config(options, environment_with_secrets(options, os.environ))
 
 
 async def _pump(outbox: EventBuffer, writer: asyncio.StreamWriter) -> None:

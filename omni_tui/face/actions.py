@@ -168,7 +168,7 @@ _APP = (
            servers.disable, "", "disable", "SERVER"),
     Action("restart_server", "", "app", "Restart server", "End a server and start it again",
            servers.restart, "", "restart", "SERVER"),
-    Action("import_servers", "", "app", "Import servers", "Import servers from an mcpServers file",
+    Action("import_servers", "", "app", "Import servers", "Import servers from another program",
            servers.import_file, "", "import", "PATH"),
     Action("remove_server", "", "app", "Remove server", "End a server and remove it",
            servers.remove, "", "remove", "SERVER"),

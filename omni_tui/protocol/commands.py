@@ -9,6 +9,8 @@ from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.call_stats import ClearCache, ReadStats
 from omni_tui.protocol.context import ReadSystem, SetSystem
 from omni_tui.protocol.health import ReadHealth, TryAgain
+from omni_tui.protocol.host_files import FindHostFiles
+from omni_tui.protocol.host_files import ImportServers as ImportServers
 from omni_tui.protocol.loaded import LoadConversation, SaveConversation
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.memory import SetMemory
@@ -260,12 +262,6 @@ class RemoveServer(Command):
     digest: str = ""
 
 
-class ImportServers(Command):
-    """Import an `mcpServers` JSON file; its servers must be allowed before they start."""
-
-    path: str
-
-
 class ReadServerLog(Command):
     """Ask for `ServerLogRead`: the last lines of a server's log."""
 
@@ -356,6 +352,7 @@ AnyCommand = (
     | RefreshServer
     | AddServer
     | RemoveServer
+    | FindHostFiles
     | ImportServers
     | ReadServerLog
     | SignIn

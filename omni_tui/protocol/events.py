@@ -49,6 +49,7 @@ from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
 from omni_tui.protocol.health import HealthRead
+from omni_tui.protocol.host_files import HostFilesFound
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.memory import MemoryChanged
@@ -356,6 +357,7 @@ AnyEvent = (
     | ArgumentsChecked
     | TextPage
     | FileSaved
+    | HostFilesFound
     | ServerLogRead
     | SessionsListed
     | ReplayDone

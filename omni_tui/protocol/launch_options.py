@@ -21,6 +21,7 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str = ""
     model: str = ""
     api_base: str = ""
+    env_file: str = ""
     mode: str = ""
     connect_timeout: float = 0.0
     resume: str = "auto"

@@ -301,9 +301,10 @@ async def test_a_secret_goes_into_the_keyring_and_a_reference_comes_back(
         assert all(CANARY.encode() not in encode(event) for event in running.seen)
         assert CANARY not in running.engine.context.redactor.redact(f"x {CANARY}")
         monkeypatch.setattr(keyring, "get_password", lambda s, n: None)
-        why = await refused(running, m.KeepSecret(server="x", place="token", key="", value="v" * 9))
-        assert "keeps nothing" in why
-        assert "${NAME}" in why
+        sealed = await running.ask(m.KeepSecret(server="x", place="token", key="", value="v" * 9))
+        assert isinstance(sealed, e.CommandDone)
+        assert sealed.text == "${sealed:x.token}"
+        assert ("v" * 9).encode() not in (tmp_path / "state" / "secrets.json").read_bytes()
 
 
 async def test_removing_and_adding_again_begins_anew(tmp_path: Path) -> None:
@@ -437,6 +438,6 @@ async def test_an_import_says_what_cannot_start_and_what_is_not_used(tmp_path: P
         assert isinstance(done, e.CommandDone)
         assert "2 servers imported" in done.text
         assert "these cannot start, and their rows say why: odd" in done.text
-        assert "good: not taken over: autoApprove" in done.text
+        assert "good: never taken over, since you decide here: autoApprove" in done.text
         told = {event.name: event.state for event in running.of(e.ServerChanged)}
         assert (told["good"], told["odd"]) == ("not_allowed", "failed")

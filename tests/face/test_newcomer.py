@@ -13,6 +13,7 @@ from omni_tui.face.screens.help import HelpScreen
 from omni_tui.face.screens.welcome import _CHOICES, WelcomeScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import AddServer, DecideCall
+from omni_tui.protocol.host_files import FindHostFiles, HostFile, HostFilesFound, ImportServers
 from tests.face import scenario
 from tests.face.conftest import Face, until
 from tests.face.test_approvals_keys import arrive, decided, pane_of
@@ -178,3 +179,22 @@ async def test_the_composer_never_shows_half_a_hint(size: tuple[int, int]) -> No
         assert "…" not in line
         for part in ("enter queue it", "ctrl+j new line", "/ commands"):
             assert part in line or part[:6] not in line
+
+
+async def test_files_found_on_this_machine_are_offered_and_imported_by_one_key() -> None:
+    good, bad = SafeText("/h/.cursor/mcp.json"), SafeText("/h/bad")
+    files = (
+        HostFile(path=good, program=SafeText("Cursor"), shown=good, servers=(SafeText("notes"),), count=3),
+        HostFile(path=bad, program=SafeText("Gemini CLI"), shown=bad, problem=SafeText("is not JSON")),
+    )
+    face = Face(scenario.ready())
+    face.link.answers[FindHostFiles] = lambda _: [HostFilesFound(files=files)]
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await face.settle(pilot)
+        await face.app.push_screen(WelcomeScreen("import"))
+        await until(pilot, lambda: "notes and 2 more" in words(face))
+        assert "Gemini CLI: is not JSON" in words(face)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: bool(face.link.sent(ImportServers)))
+    (sent,) = face.link.sent(ImportServers)
+    assert (sent.path, sent.save) == ("/h/.cursor/mcp.json", True)

@@ -334,7 +334,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "engine/test_invariants.py::test_invariant_8_an_unknown_key_is_named_with_its_line_and_everything_asks",
     ),
     "C8": (
-        "unit/test_importers.py::test_approvals_of_another_host_are_never_taken_over",
+        "unit/test_host_entries.py::test_approvals_of_another_host_are_never_taken_over",
         "face/test_manage.py::test_a_server_nobody_allowed_is_not_started_by_saving_its_form",
     ),
     "C9": ("security/test_case_table.py::test_nothing_is_loaded_that_could_decide_for_the_person",),

@@ -241,22 +241,22 @@ async def test_what_is_wrong_is_refused_and_nothing_is_kept(
             assert (tmp_path / "config.toml").read_text() == text
 
 
-async def test_without_a_keyring_the_person_hears_what_to_write(tmp_path: Path) -> None:
+async def test_without_a_keyring_a_secret_is_sealed_and_a_reference_stays_as_it_is(tmp_path: Path) -> None:
     with registry(FILES) as double:
         async with rig(tmp_path, demo=False, config=config(double)) as running:
             info = (await found(running))[0]
             command = m.AddRegistryServer(digest=info.digest, launch=0, answers=ANSWERS, name="files")
             reply = await running.ask(command)
-            assert isinstance(reply, e.CommandFailed)
-            assert "${NAME}" in reply.what
-            assert SECRET not in reply.what
-            assert "files" not in running.engine.context.registry.names()
-            # A reference needs no keyring.
-            own = {**ANSWERS, "env.FILES_TOKEN": "${HOME}"}
-            reply = await running.ask(msgspec.structs.replace(command, answers=own))
             assert isinstance(reply, e.CommandDone), reply
-            written = tomllib.loads((tmp_path / "config.toml").read_text())["servers"]["files"]
-            assert written["env"]["FILES_TOKEN"] == "${HOME}"
+            own = {**ANSWERS, "env.FILES_TOKEN": "${HOME}"}
+            reply = await running.ask(msgspec.structs.replace(command, answers=own, name="again"))
+            assert isinstance(reply, e.CommandDone), reply
+            written = tomllib.loads((tmp_path / "config.toml").read_text())["servers"]
+            assert written["files"]["env"]["FILES_TOKEN"] == "${sealed:files.env.FILES_TOKEN}"
+            assert written["again"]["env"]["FILES_TOKEN"] == "${HOME}"
+            assert running.engine.context.registry.get("files").spec.env["FILES_TOKEN"] == SECRET
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 
 
 async def test_a_deleted_server_cannot_be_added(tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import shlex
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from omni_tui.config.config_file import ConfigEditError, update_server
-from omni_tui.config.references import has_reference
+from omni_tui.config.references import SERVICE, has_reference
 from omni_tui.config.server_check import ServerCheck, check_server
 from omni_tui.config.server_display import server_secrets
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.handlers.base import Handlers
-from omni_tui.engine.keyring_store import KEYRING, store_in_keyring
+from omni_tui.engine.handlers.server_settings import keep_secret
+from omni_tui.memory.secret_store import entry_name
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import public_registry as m
 from omni_tui.protocol.events import CommandDone
@@ -25,6 +25,7 @@ from omni_tui.public_registry import (
     LaunchQuestion,
     RegistryClient,
     RegistryError,
+    RegistryPackage,
     RegistryServer,
     derive_launch,
     free_name,
@@ -111,18 +112,17 @@ class PublicRegistryHandlers(Handlers):
         async with self._context.unsaved.lock:
             if command.name in self._context.registry.names():
                 raise UserError(f"there is a server named {command.name} already; choose another name")
+            chosen = server.launches[command.launch]
             try:
-                asked = questions(server.launches[command.launch])
+                asked = questions(chosen)
                 answers, secrets = _with_references(command, asked)
-                launch = derive_launch(server.launches[command.launch], answers)
+                launch = derive_launch(chosen, answers)
             except RegistryError as error:
                 raise UserError(" · ".join(filter(None, (error.what, error.todo)))) from None
             _must_be_ready(launch, asked)
-            values = server_values(launch, server.name)
-            await self._checked(command.name, values)
-            for entry, secret in secrets.items():
-                self._context.redactor.add(secret)
-                await asyncio.to_thread(store_in_keyring, entry, secret)
+            await self._checked(command.name, server_values(launch, server.name))
+            answers |= await self._stored(command.name, secrets)
+            values = server_values(derive_launch(chosen, answers), server.name)
             checked = await self._checked(command.name, values)
             assert checked.spec is not None
             for secret in server_secrets(checked.spec):
@@ -137,6 +137,15 @@ class PublicRegistryHandlers(Handlers):
                 where = f"and written to {file}"
             await self._engine.servers.add(checked.spec)
         return CommandDone(text=safe(f"{command.name} was added {where}; it starts when you allow it"))
+
+    async def _stored(self, name: str, secrets: dict[str, str]) -> dict[str, str]:
+        """Store the secrets of a server, and return a reference to each. Raises `UserError`."""
+        references = {}
+        for place, secret in secrets.items():
+            self._context.redactor.add(secret)
+            stored = await self._in_pool(keep_secret, self._context, name, place, secret)
+            references[place] = stored if stored.startswith("${") else f"${{{stored}}}"
+        return references
 
     async def _checked(self, name: str, values: dict[str, Any]) -> ServerCheck:
         """Check settings as the form does. Raises `UserError` for the first problem."""
@@ -188,7 +197,8 @@ def server_values(launch: Launch, registry_name: str) -> dict[str, Any]:
 
 def _launch_info(launch: Any) -> m.RegistryLaunchInfo:
     kind = safe_line(launch.kind, limit=40)
-    label = safe_line(launch_label(launch) or getattr(launch, "identifier", ""))
+    package = launch.identifier if isinstance(launch, RegistryPackage) else ""
+    label = safe_line(launch_label(launch) or package)
     try:
         questions(launch)
     except RegistryError as error:
@@ -226,7 +236,7 @@ def _settings(launch: Launch) -> tuple[Any, ...]:
 def _with_references(
     command: m.AddRegistryServer, asked: tuple[LaunchQuestion, ...]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the answers with a reference for each secret, and the secrets by their keyring entry."""
+    """Return the answers, each secret hidden behind a reference that is not stored yet, and the secrets."""
     answers, secrets = dict(command.answers), {}
     for question in asked:
         value = (
@@ -235,9 +245,8 @@ def _with_references(
             else ""
         )
         if value and not has_reference(value):
-            entry = quote(f"{command.name}.{question.id}", safe=".")
-            secrets[entry] = value
-            answers[question.id] = f"${{keyring:{KEYRING}/{entry}}}"
+            secrets[question.id] = value
+            answers[question.id] = f"${{keyring:{SERVICE}/{entry_name(command.name, question.id)}}}"
     return answers, secrets
 
 

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,8 +16,9 @@ from omni_tui.config.references import has_reference, is_reference
 from omni_tui.config.server_check import ServerCheck, check_server, looks_secret
 from omni_tui.config.server_display import display_target, server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.handlers.base import Handlers
-from omni_tui.engine.keyring_store import KEYRING, store_in_keyring
+from omni_tui.memory.secret_store import SecretNotStored, entry_name, store_secret
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer
@@ -218,10 +218,10 @@ class ServerSettingsHandlers(Handlers):
         if not command.value.strip() or has_reference(command.value):
             raise UserError("nothing to store: the secret is empty, or already a reference")
         key = command.key if command.place != "token" else ""
-        name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
+        place = f"{command.place}.{key}" if key else command.place
         self._context.redactor.add(command.value)
-        await asyncio.to_thread(store_in_keyring, name, command.value)
-        return CommandDone(text=safe(f"keyring:{KEYRING}/{name}"))
+        reference = await self._in_pool(keep_secret, self._context, command.server, place, command.value)
+        return CommandDone(text=safe(reference))
 
     # --- what may be done
 
@@ -278,6 +278,19 @@ def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
     return dataclasses.replace(
         spec, secret_env=spec.secret_env | env, secret_headers=spec.secret_headers | headers
     )
+
+
+def keep_secret(context: EngineContext, server: str, place: str, value: str) -> str:
+    """Store a server's secret and return its reference. Blocks. Raises `UserError`."""
+    name = entry_name(server, place)
+    try:
+        reference = store_secret(context.loaded.paths.state_dir, name, value, context.vault)
+    except SecretNotStored as error:
+        way_out = "write ${NAME} instead, and set that variable before you start"
+        raise UserError(f"{error}; {way_out}") from None
+    if reference.startswith("${sealed:"):
+        context.environ[f"sealed:{name}"] = value
+    return reference
 
 
 _DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))

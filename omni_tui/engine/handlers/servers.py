@@ -10,7 +10,6 @@ import msgspec
 
 from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.config_file import ConfigEditError, remove_server
-from omni_tui.config.importers import ImportedServers, import_servers
 from omni_tui.config.launch_warnings import launch_warnings
 from omni_tui.config.server_display import display_target
 from omni_tui.config.server_program import resolved_program
@@ -22,9 +21,6 @@ from omni_tui.protocol.events import CommandDone, ServerLogRead
 from omni_tui.protocol.server_settings import LaunchRead
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.security.text import exact_json, safe
-
-_NAMED = 5
-"""How many servers, or notes, are named after an import."""
 
 
 class ServerHandlers(Handlers):
@@ -80,36 +76,6 @@ class ServerHandlers(Handlers):
                     raise UserError(str(error)) from None
             await self._context.registry.remove(name)
         return CommandDone(text=safe(f"{name} was removed"))
-
-    async def _import(self, command: c.ImportServers) -> AnyEvent:
-        imported = await asyncio.to_thread(self._read_file, command.path)
-        if imported.problems and not imported.servers:
-            raise UserError("; ".join(f"{each.where}: {each.what}" for each in imported.problems[:3]))
-        fresh = [spec for spec in imported.servers if spec.name not in self._context.registry.names()]
-        for spec in fresh:
-            self._engine.sessions.server_allowed(spec.name)
-            await self._engine.servers.add(spec)
-        skipped = len(imported.servers) - len(fresh)
-        many = f"{len(fresh)} servers" if len(fresh) != 1 else "1 server"
-        words = f"{many} imported; allow each one before it starts"
-        if stuck := [spec.name for spec in fresh if spec.problem]:
-            words += f"; these cannot start, and their rows say why: {', '.join(stuck[:_NAMED])}"
-            words += f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
-        if skipped:
-            words += f"; {skipped} left out because their names are taken"
-        for note in imported.notes[:_NAMED]:
-            words += f"\n{note.where}: {note.what}"
-        if len(imported.notes) > _NAMED:
-            words += f"\nand {len(imported.notes) - _NAMED} more notes"
-        return CommandDone(text=safe(words))
-
-    def _read_file(self, path: str) -> ImportedServers:
-        return import_servers(
-            Path(path).expanduser(),
-            source="imported",
-            environ=self._context.environ,
-            config=self._context.loaded.config,
-        )
 
     async def _log(self, command: c.ReadServerLog) -> AnyEvent:
         log = self._context.connection(command.server).log

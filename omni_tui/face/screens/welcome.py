@@ -19,15 +19,16 @@ from textual.widgets.option_list import Option
 from omni_tui.face.messages import InsertText, RunAction
 from omni_tui.face.shell import request, shell_of
 from omni_tui.protocol import AnyCommand
-from omni_tui.protocol.commands import AddServer, ImportServers
+from omni_tui.protocol.commands import AddServer
 from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.host_files import FindHostFiles, HostFile, HostFilesFound, ImportServers
 from omni_tui.security.text import safe_line
 
 WelcomePage = Literal["start", "add", "import"]
 _CHOICES = (
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
-    ("import", "Import an mcpServers file", "from another program; nothing starts until you allow it"),
+    ("import", "Import servers", "from another program's file; nothing starts until you allow it"),
     ("model", "Choose a model", "from your API keys and this machine; none is used before you choose it"),
     ("later", "Continue without servers", "the offline model answers; /welcome opens this page again"),
 )
@@ -49,6 +50,7 @@ class WelcomeScreen(Screen[None]):
         super().__init__()
         self._page: WelcomePage = page
         self._path = path
+        self._files: tuple[HostFile, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Yield all three pages; one is shown."""
@@ -66,6 +68,7 @@ class WelcomeScreen(Screen[None]):
                 field = Input(placeholder=words, id=f"field-{name}", compact=True)
                 field.cursor_blink = False
                 yield field
+            yield OptionList(id="found-files", markup=False)
             yield Static(id="welcome-state", markup=False)
 
     def on_mount(self) -> None:
@@ -83,6 +86,9 @@ class WelcomeScreen(Screen[None]):
         self.query_one("#choices").set_class(page != "start", "-hidden")
         for name, where in (("name", "add"), ("target", "add"), ("path", "import")):
             self._field(name).set_class(page != where, "-hidden")
+        self.query_one("#found-files").set_class(page != "import" or not self._files, "-hidden")
+        if page == "import" and not self._path:
+            self._find_files()
         first = {"start": "#choices", "add": "#field-name", "import": "#field-path"}[page]
         self.query_one(first).focus()
         self._say(
@@ -92,7 +98,28 @@ class WelcomeScreen(Screen[None]):
     def _say(self, words: str, style: str = "$text-3") -> None:
         self.query_one("#welcome-state", Static).update(Content.styled(safe_line(words, limit=600), style))
 
-    @on(OptionList.OptionSelected)
+    @work(group="found-files", exclusive=True, exit_on_error=False)
+    async def _find_files(self) -> None:
+        """List the files of other programs on this machine."""
+        found = await request(shell_of(self), FindHostFiles(), partial(self._say, style="$fail"))
+        if not isinstance(found, HostFilesFound) or self._page != "import":
+            return
+        self._files = found.files
+        options = self.query_one("#found-files", OptionList)
+        options.clear_options()
+        for number, file in enumerate(found.files):
+            options.add_option(Option(_file_words(file), id=f"file-{number}", disabled=bool(file.problem)))
+        options.set_class(not found.files, "-hidden")
+        if found.files:
+            self._say("↓ chooses a file found here · enter imports it · esc goes back")
+
+    @on(OptionList.OptionSelected, "#found-files")
+    def _file_chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._field("path").value = self._files[event.option_index].path
+        self._send(ImportServers(path=self._files[event.option_index].path, save=True))
+
+    @on(OptionList.OptionSelected, "#choices")
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         if event.option_id in ("add", "import"):
             self.show(cast("WelcomePage", event.option_id))
@@ -148,7 +175,7 @@ class WelcomeScreen(Screen[None]):
         if not path:
             self._say("Which file?", "$waiting")
             return None
-        return ImportServers(path=str(Path(path).expanduser().absolute()))
+        return ImportServers(path=str(Path(path).expanduser().absolute()), save=True)
 
     @work(group="welcome", exclusive=True, exit_on_error=False)
     async def _send(self, command: AnyCommand) -> None:
@@ -161,8 +188,13 @@ class WelcomeScreen(Screen[None]):
             self.dismiss(None)
 
     def on_key(self, event: events.Key) -> None:
-        """Close the page when the person starts to write, and put the letter into the composer."""
-        if self._page == "start" and event.is_printable and event.character:
+        """Go to the found files with ↓; on the start page, put a typed letter into the composer."""
+        if self._page == "import" and event.key == "down" and self._field("path").has_focus and self._files:
+            event.stop()
+            found = self.query_one("#found-files", OptionList)
+            found.focus()
+            found.action_first()
+        elif self._page == "start" and event.is_printable and event.character:
             event.stop()
             self.app.post_message(InsertText(event.character))
             self.dismiss(None)
@@ -173,6 +205,17 @@ class WelcomeScreen(Screen[None]):
             self.show("start")
         else:
             self.dismiss(None)
+
+
+def _file_words(file: HostFile) -> Content:
+    """Return the two lines of a file that was found."""
+    more = f" and {file.count - len(file.servers)} more" if file.count > len(file.servers) else ""
+    servers = str(file.problem) or (", ".join(file.servers) + more) or "no servers"
+    return Content.assemble(
+        (f"{file.program}: ", "$text-1"),
+        (f"{servers}\n", "$fail" if file.problem else "$text-2"),
+        (file.shown, "$text-3"),
+    )
 
 
 def _is_a_target(text: str) -> bool:

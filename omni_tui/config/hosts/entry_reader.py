@@ -1,35 +1,25 @@
-"""Read the server lists of other hosts: Claude Desktop, Cursor, VS Code and others.
+"""Read one entry of a host's list: `{"command", "args", "env"}` or `{"url", "headers"}`, and its variants.
 
-The usual form is `{"mcpServers": {NAME: {"command", "args", "env"} or {"url", "headers"}}}`. An entry is
-refused (`EntryError`) only if its meaning is unclear or it needs a feature that is missing here; settings
-without a meaning here are listed in `left`. A broken entry does not affect the others. What another host
-approved automatically is never imported.
+An entry is refused (`HostFileError`) only if its meaning is unclear or it needs a feature that is missing
+here; settings without a meaning here are listed in `left`, what the host was allowed to do without asking
+in `consent`, which is never imported.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import shlex
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import ValidationError
-
-from omni_tui.config.layers import LARGEST_FILE
-from omni_tui.config.problems import problem
-from omni_tui.config.references import names_a_secret, not_set
-from omni_tui.config.sections import Config, ServerSection
-from omni_tui.config.servers import server_spec
-from omni_tui.config.spec import ServerSource, ServerSpec
-from omni_tui.protocol.events import Problem
-from omni_tui.security.files import open_regular
+from omni_tui.config.hosts.host_file import HostFileError
+from omni_tui.config.hosts.oauth_settings import read_oauth
+from omni_tui.config.references import SERVICE, is_reference, names_a_secret, not_set
 
 _TYPES = {
     "stdio": "stdio",
@@ -41,6 +31,7 @@ _TYPES = {
     "streamable_http": "http",
     "streamablehttp": "http",
     "http-stream": "http",
+    "httpstream": "http",
     "sse": "sse",
 }
 _KIND = ("type", "transport", "transport_type", "transportType")
@@ -54,9 +45,25 @@ _START = ("connect_timeout", "connectTimeout", "startup_timeout", "startup_timeo
 _CALL = ("call_timeout", "callTimeout", "tool_timeout", "tool_timeout_sec", "requestTimeout")
 _BOTH = ("timeout", "timeout_ms", "timeoutMs", "timeout_sec")
 _WORDS = {"name", "description", "envFile", "command", "cmd", "args", "arguments"}
-_KNOWN = {
+_OAUTH = ("oauth", "auth", "OAuth")
+CONSENT = frozenset(
+    (
+        "trust", "trusted", "autoApprove", "auto_approve", "alwaysAllow", "always_allow", "allowedTools",
+        "allowed_tools", "autoAllow", "approval_mode", "approvalMode", "default_tools_approval_mode",
+        "permissions", "permission",
+    )
+)  # fmt: skip
+"""Settings that say what a host does without asking."""
+FILTERS = frozenset(
+    (
+        "includeTools", "excludeTools", "enabled_tools", "disabled_tools", "disabledTools", "enabledTools",
+        "available_tools", "tools",
+    )
+)  # fmt: skip
+"""Settings that choose some of a server's tools."""
+KNOWN = {
     *_WORDS, *_KIND, *_ADDRESSES, *_ENV, *_CWD, *_ON, *_OFF, *_HEADERS, *_START, *_CALL, *_BOTH,
-    "requestInit", "requestOptions",
+    *_OAUTH, "requestInit", "requestOptions",
 }  # fmt: skip
 _SWITCHED = {"true": True, "1": True, "yes": True, "on": True}
 _SWITCHED |= {"false": False, "0": False, "no": False, "off": False}
@@ -66,35 +73,44 @@ _LONGEST = 86_400.0
 _USUAL_START = 30.0
 
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}|(?<!\$)\{env:(\w+)\}")
+_OF_A_FILE = re.compile(r"(?<!\$)\{file:([^{}]+)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_ENTRY_NAME = re.compile(r"[^\w.-]+")
 _PROJECT_FOLDERS = {".vscode", ".cursor", ".gemini", ".kiro", ".roo"}
-
-
-class EntryError(Exception):
-    """A file or an entry cannot be used; the text says why."""
 
 
 @dataclass(slots=True)
 class ForeignEntry:
     """An entry in the shape of `ServerSection`.
 
-    `left`: settings that are not used here. `notes`: settings that were read differently than written.
-    `unmet`: why it cannot be started, "" if it can. `secrets`: values that were filled in and must not be
-    shown.
+    `left`: settings that are not used here. `consent`: those that say what its host need not ask.
+    `notes`: settings that were read differently than written. `unmet`: why it cannot be started, "" if it
+    can. `secrets`: values that were filled in and must not be shown.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    consent: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unmet: str = ""
     secrets: set[str] = field(default_factory=set)
 
 
-def _unfolded(written: Any) -> dict[str, Any]:
+def read_entry(
+    written: Any, file: FilePath, environ: Mapping[str, str], inputs: Mapping[str, str] | None = None
+) -> ForeignEntry:
+    """Read one entry. `inputs`: what its host asks the person for, by id. Raises `HostFileError`.
+
+    Its `${input:ID}` becomes a reference to the keyring in variables and headers.
+    """
+    return _EntryReader(unfolded(written), file, environ, inputs or {}).read()
+
+
+def unfolded(written: Any) -> dict[str, Any]:
     """Flatten what some hosts nest: `transport: {type, url}`, `command: {path, args}`."""
     if not isinstance(written, dict):
-        raise EntryError("is no table")
+        raise HostFileError("is no table")
     entry = {key: value for key, value in written.items() if value is not None}
     nested = entry.get("transport")
     if isinstance(nested, dict):
@@ -106,8 +122,15 @@ def _unfolded(written: Any) -> dict[str, Any]:
     return entry
 
 
-class _Reader:
-    def __init__(self, entry: dict[str, Any], file: FilePath, environ: Mapping[str, str]) -> None:
+class _EntryReader:
+    def __init__(
+        self,
+        entry: dict[str, Any],
+        file: FilePath,
+        environ: Mapping[str, str],
+        inputs: Mapping[str, str],
+    ) -> None:
+        self._inputs = inputs
         self._entry = entry
         self._file = file
         self._environ = environ
@@ -129,9 +152,13 @@ class _Reader:
             if address:
                 made.values["url"] = self._fill(_text("url", address), "url")
             self._program(command)
+        self._oauth()
         self._switch()
         self._times()
-        made.left = sorted(str(key) for key in entry if key not in _KNOWN)
+        unused = sorted(str(key) for key in entry if key not in KNOWN)
+        whole = [key for key in FILTERS & entry.keys() if entry[key] in ([], ["*"])]
+        made.left = [key for key in unused if key not in CONSENT and key not in whole]
+        made.consent = [key for key in unused if key in CONSENT]
         if entry.get("envFile"):
             self._hold(
                 "it takes variables from a file (envFile), which is not read here; give them in `env`"
@@ -149,14 +176,19 @@ class _Reader:
     def _kind(self) -> str:
         wanted = str(self._first(_KIND) or "").strip().lower()
         if wanted and wanted not in _TYPES:
-            raise EntryError(f"asks for the transport {wanted!r}, which is not known here")
+            raise HostFileError(f"asks for the transport {wanted!r}, which is not known here")
         return _TYPES.get(wanted, "")
 
     # --- how it is reached -----------------------------------------------------------------------
 
     def _web(self, address: Any, kind: str) -> None:
         values = self._made.values
-        values["url"] = self._fill(_text("url", address), "url")
+        address = _text("url", address)
+        if address.lower().startswith(("unix:", "pipe:", "npipe:")):
+            raise HostFileError("listens on a socket of this machine, which cannot be reached here")
+        if address.lower().startswith(("ws:", "wss:")):
+            raise HostFileError("speaks WebSocket, which is not known here")
+        values["url"] = self._fill(address, "url")
         if kind == "sse":
             values["transport"] = "sse"
         headers = self._first(_HEADERS)
@@ -199,9 +231,9 @@ class _Reader:
             try:
                 return shlex.split(value)
             except ValueError as error:
-                raise EntryError(f"its {key} cannot be split into words: {error}") from None
+                raise HostFileError(f"its {key} cannot be split into words: {error}") from None
         if not isinstance(value, list):
-            raise EntryError(f"its {key} must be a list of texts")
+            raise HostFileError(f"its {key} must be a list of texts")
         return [_text(key, each) for each in value if each is not None]
 
     def _named(self, key: str, value: Any) -> dict[str, str]:
@@ -209,12 +241,38 @@ class _Reader:
         if isinstance(value, list):
             value = dict(_pair(key, each) for each in value)
         if not isinstance(value, dict):
-            raise EntryError(f"its {key} must be a table of texts")
+            raise HostFileError(f"its {key} must be a table of texts")
         made: dict[str, str] = {}
         for name, each in value.items():
             if each is not None:
                 made[str(name)] = self._reference(_text(f"{key}.{name}", each), bare=key == "env")
         return made
+
+    def _oauth(self) -> None:
+        """Read how it signs in; a secret in plain text is not taken over."""
+        given = next((self._entry[key] for key in _OAUTH if key in self._entry), None)
+        values, made = self._made.values, self._made
+        if given in (None, False, "", "none") or "url" not in values:
+            return
+        if any(name.lower() == "authorization" for name in values.get("headers", {})):
+            made.notes.append("it has an Authorization header, so its OAuth settings are not used")
+            return
+        read = read_oauth(given)
+        made.notes += read.notes
+        if not read.wanted:
+            return
+        values["auth"] = "oauth"
+        oauth = dict(read.values)
+        if "client_id" in oauth:
+            oauth["client_id"] = self._fill(oauth["client_id"], "client_id")
+        if read.client_secret:
+            reference = self._reference(read.client_secret, bare=True)
+            if "client_id" in oauth and is_reference(reference):
+                oauth["client_secret"] = reference
+            else:
+                made.notes.append("its OAuth client secret is not taken over; give it as a reference")
+        if oauth:
+            values["oauth"] = oauth
 
     # --- variables -------------------------------------------------------------------------------
 
@@ -240,11 +298,18 @@ class _Reader:
         """Return a text with its variables written as references."""
 
         def written(found: re.Match[str]) -> str:
+            asked = (found[1] or "").removeprefix("input:")
+            if asked in self._inputs and found[1] == f"input:{asked}":
+                what = self._inputs[asked] or asked
+                self._made.notes.append(f"its host asks for {asked} ({what}); here it is in the keyring")
+                return f"${{keyring:{SERVICE}/{_ENTRY_NAME.sub('-', asked)}}}"
             name, default = self._variable(found)
             if name is None:
                 return default if default is not None else found[0]
             return default if default is not None and not self._environ.get(name) else f"${{{name}}}"
 
+        if found := _OF_A_FILE.search(text):
+            self._hold(f"it takes a value from the file {found[1]}, which is not read here; put it there")
         alone = _BARE.fullmatch(text) if bare else None
         if alone is not None and self._environ.get(alone[1]):
             return f"${{{alone[1]}}}"
@@ -311,7 +376,7 @@ def _pair(key: str, each: Any) -> tuple[str, Any]:
         return each["name"], each.get("value")
     name, sign, value = each.partition("=") if isinstance(each, str) else ("", "", "")
     if not sign:
-        raise EntryError(f"its {key} must be a table of texts")
+        raise HostFileError(f"its {key} must be a table of texts")
     return name, value
 
 
@@ -322,142 +387,5 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     if not isinstance(value, str):
-        raise EntryError(f"its {key} must be text")
+        raise HostFileError(f"its {key} must be text")
     return value
-
-
-_TABLES = ("mcpServers", "servers", "context_servers", "mcp.servers", "mcpServers.servers")
-_JSONC = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
-_HASH_LINES = re.compile(r"\A(?:[ \t]*(?:#[^\n]*)?\n)+")
-_HINT = 'it needs {"mcpServers": {NAME: {"command": …} or {"url": …}}}'
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedServers:
-    """The servers of a file. `problems`: the file cannot be read. `notes`: settings that are not used."""
-
-    servers: tuple[ServerSpec, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[Problem, ...] = ()
-
-
-class _Table(dict[str, Any]):
-    """A JSON object, and its repeated keys."""
-
-    twice: frozenset[str] = frozenset()
-
-
-def import_servers(
-    file: FilePath, *, source: ServerSource, environ: Mapping[str, str], config: Config | None = None
-) -> ImportedServers:
-    """Read a JSON file of servers. Never raises for its content.
-
-    Servers of a file named on the command line (`source` "flag") may start; imported ones wait until the
-    person allows them.
-    """
-    try:
-        whole = _read(file)
-        entries, notes = _entries(whole), list(_unread(whole, file))
-    except EntryError as error:
-        return ImportedServers(problems=(problem(str(file), str(error), _HINT),))
-    servers: list[ServerSpec] = []
-    for written, entry in entries.items():
-        # JSON can hold a lone surrogate, which can be neither sent nor saved.
-        name = written.encode("utf-8", "backslashreplace").decode()
-        where = f"{file}: {name}"
-        read = ForeignEntry()
-        try:
-            if isinstance(entries, _Table) and written in entries.twice:
-                raise EntryError("stands there twice")
-            if isinstance(entry, _Table) and entry.twice:
-                raise EntryError(f"has the key {min(entry.twice)!r} twice")
-            read = _Reader(_unfolded(entry), file, environ).read()
-            section = _section(read)
-        except EntryError as error:
-            why = read.unmet or str(error)
-            servers.append(ServerSpec(name=name, source=source, allowed=source == "flag", problem=why))
-            continue
-        spec = server_spec(name, section, source, environ, folder=file.parent, config=config or Config())
-        secrets = spec.secrets | read.secrets
-        servers.append(replace(spec, problem=spec.problem or read.unmet, secrets=secrets))
-        notes += [problem(where, note) for note in read.notes]
-        if read.left:
-            notes.append(problem(where, f"not taken over: {', '.join(read.left)}"))
-    return ImportedServers(tuple(servers), (), tuple(notes))
-
-
-def _section(entry: ForeignEntry) -> ServerSection:
-    """Return one entry as a `ServerSection`. Raises `EntryError`."""
-    try:
-        return ServerSection.model_validate(entry.values)
-    except ValidationError as error:
-        found = ((".".join(map(str, details["loc"])), details["msg"]) for details in error.errors())
-        raise EntryError("; ".join(f"{key}: {why}" if key else why for key, why in found)) from None
-
-
-def _read(file: FilePath) -> Any:
-    try:
-        with open_regular(file) as opened:
-            data = opened.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise EntryError(f"cannot be read: {error.strerror or type(error).__name__}") from error
-    if len(data) > LARGEST_FILE:
-        raise EntryError(f"is longer than {LARGEST_FILE} bytes")
-    try:
-        text = _HASH_LINES.sub(lambda found: "\n" * found[0].count("\n"), data.decode("utf-8-sig"))
-        if not text.strip():
-            return None
-        plain = _JSONC.sub(lambda found: found[0] if found[0][0] == '"' else " " * len(found[0]), text)
-        plain = _JSONC.sub(lambda found: found[0] if found[0][0] == '"' else " ", plain)
-        return json.loads(plain, object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        raise EntryError("is not text in UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise EntryError(f"is not JSON: line {error.lineno}, {error.msg.lower()}") from error
-    except RecursionError as error:
-        raise EntryError("is not JSON of any use: it is nested too deeply") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> _Table:
-    table = _Table(pairs)
-    if len(table) < len(pairs):
-        counted = Counter(name for name, _ in pairs)
-        table.twice = frozenset(name for name, times in counted.items() if times > 1)
-    return table
-
-
-def _entries(whole: Any) -> dict[str, Any]:
-    """Return the table of servers, wherever the host puts it."""
-    candidates: list[Any] = [whole, whole.get("mcp")] if isinstance(whole, dict) else []
-    for table in candidates:
-        for key in _TABLES:
-            entries = table.get(key) if isinstance(table, dict) else None
-            if isinstance(entries, list):  # as Continue writes it
-                entries = {
-                    each["name"]: {key: value for key, value in each.items() if key != "name"}
-                    for each in entries
-                    if isinstance(each, dict) and isinstance(each.get("name"), str)
-                }
-            if isinstance(entries, dict) and (entries or table.get(key) == {}):
-                return entries
-    for table in reversed(candidates):  # opencode has them under `mcp`, plugins at the top
-        if isinstance(table, dict) and table and all(map(_is_entry, table.values())):
-            return table
-    raise EntryError("is empty" if whole is None else "holds no `mcpServers` table")
-
-
-def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and not value.keys().isdisjoint(
-        ("command", "url", "httpUrl", "serverUrl")
-    )
-
-
-def _unread(whole: Any, file: FilePath) -> Iterator[Problem]:
-    """Report servers in places that are not read."""
-    projects = whole.get("projects") if isinstance(whole, dict) else None
-    held = projects.values() if isinstance(projects, dict) else ()
-    count = sum(
-        len(each["mcpServers"]) for each in held if isinstance(each, dict) and each.get("mcpServers")
-    )
-    if count:
-        yield problem(str(file), f"not taken over: {count} servers of single projects, under `projects`")

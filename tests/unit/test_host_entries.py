@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omni_tui.config.importers import _KNOWN, ImportedServers, import_servers
+from omni_tui.config.hosts.entry_reader import KNOWN
+from omni_tui.config.hosts.imports import ImportedServers, import_servers
 from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol import LaunchOptions
@@ -156,7 +157,7 @@ def test_approvals_of_another_host_are_never_taken_over(tmp_path: Path) -> None:
     spec = one(imported)
     assert (spec.source, spec.allowed, spec.enabled) == ("imported", False, False)
     (note,) = imported.notes
-    assert note.what == "not taken over: alwaysAllow, autoApprove, trust"
+    assert note.what == "never taken over, since you decide here: alwaysAllow, autoApprove, trust"
     assert imported.problems == ()
 
 
@@ -340,7 +341,8 @@ def test_what_is_not_used_is_named(tmp_path: Path) -> None:
         "not taken over: 1 servers of single projects, under `projects`",
         "`disabled` is neither true nor false, so it is switched off",
         "`timeout` is no time and is not used",
-        "not taken over: autoApprove, watch",
+        "not taken over: watch",
+        "never taken over, since you decide here: autoApprove",
     ]
 
 
@@ -376,7 +378,7 @@ _VALUES = st.recursive(
     max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.dictionaries(st.sampled_from(sorted(_KNOWN)), _VALUES) | _VALUES)
+@given(st.dictionaries(st.sampled_from(sorted(KNOWN)), _VALUES) | _VALUES)
 def test_any_entry_is_read_or_held_back(tmp_path: Path, entry: Any) -> None:
     imported = read(tmp_path, {"mcpServers": {"odd": entry, "good": {"command": "x"}}})
     assert imported.problems == ()
