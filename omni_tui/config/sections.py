@@ -135,6 +135,14 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _server_url(value: str) -> str:
+    if re.fullmatch(r"plugin\+[a-z][a-z0-9.-]*:.+", value):
+        return value
+    if value.lower().startswith("plugin+"):
+        raise PydanticCustomError("plugin_url", "must be plugin+SCHEME:ADDRESS, in small letters")
+    return _http_url(value)
+
+
 def _folder(value: str) -> str:
     if not value.startswith(("/", "~")) and not PureWindowsPath(value).is_absolute():
         raise PydanticCustomError("folder", "must be an absolute path, or begin with ~")
@@ -152,6 +160,7 @@ def _scope(value: str) -> str:
 
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
 
 
 class ModelTable(Section):
@@ -301,7 +310,7 @@ class ServerSection(Section):
     env: dict[str, str] = {}
     inherit: list[str] = Field(default=[], max_length=100)
     cwd: str = ""
-    url: HttpUrl = ""
+    url: ServerUrl = ""
     headers: dict[str, str] = {}
     auth: Literal["none", "bearer", "oauth"] = "none"
     token: Reference = ""
@@ -339,6 +348,9 @@ class ServerSection(Section):
             if key in self.model_fields_set:
                 other = "command" if self.url else "url"
                 raise PydanticCustomError("misplaced", f"`{key}` is for a server with `{other}`")
+        for key in ("auth", "token", "oauth", "transport"):
+            if self.url.startswith("plugin+") and key in self.model_fields_set:
+                raise PydanticCustomError("misplaced", f"`{key}` is for a server with an http(s) `url`")
         if (self.auth == "bearer") != bool(self.token):
             raise PydanticCustomError("bearer", '`token` and `auth = "bearer"` belong together')
         if "oauth" in self.model_fields_set and self.auth != "oauth":

@@ -18,6 +18,7 @@ from omni_tui.engine.handlers.conversations import ConversationHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
+from omni_tui.engine.handlers.plugins import PluginHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
 from omni_tui.engine.handlers.remote_sessions import RemoteSessionHandlers
 from omni_tui.engine.handlers.rules import RuleHandlers
@@ -72,6 +73,7 @@ class CommandRouter:
             **MemoryHandlers(engine, client).table(),
             **RemoteSessionHandlers(engine, client).table(),
             **ConversationHandlers(engine, client).table(),
+            **PluginHandlers(engine, client).table(),
         }
 
     async def leave(self) -> None:

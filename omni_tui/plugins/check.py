@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 CHECK_S = 30.0
 """Seconds that a check may take: importing a large library takes some."""
 _LARGEST = 256 * 1024
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(omni_tui.__file__)))
+"""Where the child finds our own package, though it is isolated."""
 _HANDED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "HOME", "XDG_CACHE_HOME", "TZ")
 
 
@@ -38,8 +40,6 @@ async def check_plugin(plugin: InstalledPlugin, *, timeout_s: float = CHECK_S) -
     if plugin.problem:
         return CheckReport(plugin.problem)
     reading, writing = os.pipe()
-    # The child finds our own package where this process has it, though it is isolated.
-    ours = os.path.dirname(os.path.dirname(os.path.abspath(omni_tui.__file__)))
     code = "import sys; sys.path.append(sys.argv.pop(1)); from omni_tui.plugins.probe import main; main()"
     try:
         child = await asyncio.create_subprocess_exec(
@@ -48,7 +48,7 @@ async def check_plugin(plugin: InstalledPlugin, *, timeout_s: float = CHECK_S) -
                 "-I",
                 "-c",
                 code,
-                ours,
+                _OURS,
                 plugin.target,
                 str(plugin.folder.parent),
                 str(writing),

@@ -13,6 +13,7 @@ from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.memory import SetMemory
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.plan import DecidePlan, EditPlan
+from omni_tui.protocol.plugins import CheckPlugin, DisablePlugin, EnablePlugin, ListPlugins
 from omni_tui.protocol.prompts_and_resources import (
     Attachment,
     CompleteArgument,
@@ -412,4 +413,8 @@ AnyCommand = (
     | FetchSession
     | SaveConversation
     | LoadConversation
+    | ListPlugins
+    | CheckPlugin
+    | EnablePlugin
+    | DisablePlugin
 )
