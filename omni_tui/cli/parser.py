@@ -40,6 +40,8 @@ _DESCRIPTIONS = {
     "sessions": "List, search, show, rename, tag, delete, back up, restore, export or import "
     "saved sessions.",
     "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
+    "plugins": "List, check, enable, disable, install and remove plugins, or begin one. A plugin adds "
+    "models, tools, transports or themes, and runs with the app's own rights.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -89,7 +91,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _must_know_options(parser, words)
     arguments, further = parser.parse_known_args(words, argparse.Namespace(**_GLOBAL_DEFAULTS))
     _take_further(parser, arguments, further)
-    if arguments.command in ("config", "policy", "sessions") and arguments.action is None:
+    if arguments.command in ("config", "policy", "sessions", "plugins") and arguments.action is None:
         command = _subparsers(parser)[arguments.command]
         command.error(f"{arguments.command} needs one of: {', '.join(_subparsers(command))}")
     if arguments.command == "sessions" and arguments.action == "tag":
@@ -317,6 +319,21 @@ def build_parser() -> Parser:
     )
     for each in audit.values():
         each.add_argument("id", metavar="ID", nargs="?", default="", help="only this session")
+    _add_plugins(
+        actions(
+            command("plugins", "list, check, switch, install and remove plugins"),
+            {
+                "list": "list the plugins that are installed",
+                "show": "say what one plugin is and provides",
+                "check": "import plugins in a process of their own and try what they provide",
+                "enable": "check a plugin and load it from the next start on",
+                "disable": "load a plugin no more",
+                "install": "install a package with a plugin; the exact command is shown first",
+                "remove": "remove a plugin's package; the exact command is shown first",
+                "new": "write a working plugin with its test, to begin with",
+            },
+        )
+    )
     command("doctor", "check this machine")
     return parser
 
@@ -329,7 +346,7 @@ def _shared() -> Parser:
     group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
     group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which can only restrict")
     group.add_argument("--state-dir", metavar="DIR", help="store sessions, keys and logs here")
-    group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM, "offline" or "tiny"')
+    group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM or a plugin, or "offline"')
     group.add_argument("--api-base", metavar="URL", help="the address of the model's API")
     group.add_argument("--theme", metavar="NAME", help="the color theme")
     modes = ("chat", "auto", "orchestrator")
@@ -340,6 +357,25 @@ def _shared() -> Parser:
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--debug", action="store_true", help="write more to the log")
     return shared
+
+
+def _add_plugins(plugins: dict[str, Parser]) -> None:
+    for name in ("show", "enable", "disable", "remove"):
+        plugins[name].add_argument("name", metavar="NAME", help="a plugin's name, as `list` prints it")
+    plugins["check"].add_argument("name", metavar="NAME", nargs="?", default="", help="by default all")
+    plugins["install"].add_argument(
+        "what", metavar="WHAT", help="a folder with a pyproject.toml, a wheel, or a package's name"
+    )
+    for name in ("enable", "install", "remove"):
+        plugins[name].add_argument("--yes", action="store_true", help="answer yes to every question")
+    plugins["new"].add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+    kinds = ("tools", "model", "transport", "theme")
+    plugins["new"].add_argument(
+        "--kind", choices=kinds, metavar="KIND", default="tools", help=", ".join(kinds)
+    )
+    plugins["new"].add_argument(
+        "--folder", metavar="DIR", default="", help="write it into DIR/NAME; by default here"
+    )
 
 
 def _seconds(text: str) -> float:
