@@ -213,6 +213,7 @@ class EnginePlugins:
 
     async def _switch_off(self, name: str, why: str) -> None:
         self._models.worked(name)
+        await self._remove_themes(name)
         state = self._states.get(name, PluginState())
         await self._keep(name, msgspec.structs.replace(state, enabled=False, fault=why))
         self._say(f"the plugin {name} was switched off: {why}", "enable it again in /plugins")
@@ -284,10 +285,7 @@ class EnginePlugins:
         for server in self._own_servers.pop(name, ()):
             if server in self._servers.registry.names():
                 await self._servers.registry.remove(server)
-        try:
-            await self._in_pool(partial(self._theme_files.replace, name, ()))
-        except OSError:
-            logger.warning("the themes of plugin %s could not be removed", name, exc_info=True)
+        await self._remove_themes(name)
         if loaded is not None:
             for transport in loaded.provided.transports:
                 self._transports.remove(transport.scheme)
@@ -313,6 +311,12 @@ class EnginePlugins:
         except OSError as error:
             why = f"{error.strerror or error}"
             self._say(f"that the plugin {name} is off could not be saved: {why}", "free space, then again")
+
+    async def _remove_themes(self, name: str) -> None:
+        try:
+            await self._in_pool(partial(self._theme_files.replace, name, ()))
+        except OSError:
+            logger.warning("the themes of plugin %s could not be removed", name, exc_info=True)
 
     async def _tidy_themes(self) -> None:
         enabled = [name for name, state in self._states.items() if state.enabled]

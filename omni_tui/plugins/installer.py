@@ -130,7 +130,7 @@ def requirement(what: str) -> str:
     path = os.path.abspath(os.path.expanduser(what))
     if what and (os.path.isdir(path) or (os.path.isfile(path) and path.endswith((".whl", ".tar.gz")))):
         return path
-    if _PACKAGE.fullmatch(what):
+    if _PACKAGE.fullmatch(what) and not os.path.isfile(path):
         return what
     raise InstallRefused(
         f"{what!r:.100} is no folder, no wheel and no package's name",

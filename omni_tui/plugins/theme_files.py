@@ -35,6 +35,8 @@ class ThemeFiles:
             for file in place.iterdir():
                 if file.name not in names:
                     file.unlink(missing_ok=True)
+        if not themes:
+            shutil.rmtree(place, ignore_errors=True)
         for theme in themes:
             private_dir(place)
             write_atomic(place / f"{theme.name}.toml", theme.toml.encode())
