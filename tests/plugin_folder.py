@@ -8,7 +8,7 @@ from pathlib import Path
 
 HEAD = """
 from omni_tui.plugins.api import (
-    PluginInfo, PluginMemory, PluginModel, PluginTheme, PluginToolServer, PluginTransport, hookimpl,
+    PluginInfo, PluginModel, PluginTheme, PluginToolServer, PluginTransport, hookimpl,
 )
 
 PLUGIN = PluginInfo(api=1, summary="Made for a test", permissions=frozenset({permissions}))

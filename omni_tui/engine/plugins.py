@@ -40,7 +40,6 @@ _KINDS = {
     "models": "model",
     "transports": "transport",
     "tools": "server",
-    "memory": "memory",
     "themes": "theme",
 }
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import pluggy
 
@@ -118,45 +118,6 @@ class PluginToolServer:
     make: Callable[[], MCPServer | Server]
 
 
-class MemoryBackend(Protocol):
-    """A second place for sessions. It gets records in order, sealed: it cannot read them.
-
-    Numbers begin with 1 and have no gaps. Every method may raise `OSError`: it is tried again later.
-    """
-
-    async def head(self, session: str) -> int:
-        """Return the number of the last record of a session, 0 if there is none."""
-        ...
-
-    async def append(self, session: str, first: int, records: Sequence[bytes]) -> None:
-        """Store records from number `first` on. Those that are there already are replaced."""
-        ...
-
-    async def read(self, session: str, first: int, limit: int) -> Sequence[bytes]:
-        """Return at most `limit` records from number `first` on."""
-        ...
-
-    async def sessions(self) -> Sequence[str]:
-        """Return the ids of all sessions."""
-        ...
-
-    async def delete(self, session: str) -> None:
-        """Delete a session; one that is not there is no error."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of files and connections."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PluginMemory:
-    """A memory backend, chosen by `name`. `open` gets a private folder of its own for its files."""
-
-    name: str
-    open: Callable[[str], MemoryBackend]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluginTheme:
     """A colour theme: the text of a theme file, as in the folder `themes`."""
@@ -181,11 +142,6 @@ class PluginHooks:
     @_hookspec
     def omni_tool_servers(self) -> Sequence[PluginToolServer]:
         """Return servers with tools."""
-        return ()
-
-    @_hookspec
-    def omni_memory(self) -> Sequence[PluginMemory]:
-        """Return memory backends."""
         return ()
 
     @_hookspec

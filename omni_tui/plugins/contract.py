@@ -1,23 +1,18 @@
 """The contract test: whether what a plugin provides is what the interface asks for.
 
 Runs in the process of the check (`probe`). Sends nothing and keeps nothing: models are made but not asked,
-transports are looked at but not connected, servers list their tools, memory backends are tried in an empty
-folder.
+transports are looked at but not connected, servers list their tools.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import tomllib
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from omni_tui.plugins.api import (
-    MemoryBackend,
     ModelSettings,
-    PluginMemory,
     PluginModel,
     PluginTheme,
     PluginToolServer,
@@ -30,14 +25,13 @@ _TAKEN = {
     "models": {"", "offline", "offline/rules"},
     "transports": {"http", "https", "sse", "stdio", "memory"},
     "tools": {"demo"},
-    "memory": {"sqlite", "redis"},
     "themes": set[str](),
 }
 _LONGEST_THEME = 100_000
 
 
-async def check_contract(provided: Provided, folder: Path) -> None:
-    """Try everything that a plugin provides; `folder` is empty. Raises `PluginFault`."""
+async def check_contract(provided: Provided) -> None:
+    """Try everything that a plugin provides. Raises `PluginFault`."""
     names = provided.names()
     if not names:
         raise PluginFault("it provides nothing")
@@ -49,8 +43,6 @@ async def check_contract(provided: Provided, folder: Path) -> None:
         _check_callable(transport, "connect", transport.connect)
     for server in provided.tool_servers:
         await _check_server(server)
-    for memory in provided.memory:
-        await _check_memory(memory, folder)
     for theme in provided.themes:
         _check_theme(theme)
 
@@ -101,44 +93,6 @@ async def _check_server(provided: PluginToolServer) -> None:
         listed = await client.list_tools()
     if not listed.tools:
         raise PluginFault(f"the server {provided.name} lists no tools")
-
-
-async def _check_memory(provided: PluginMemory, folder: Path) -> None:
-    place = folder / "memory"
-    place.mkdir()
-    backend = provided.open(str(place))
-    try:
-        await _try_memory(provided.name, backend)
-    finally:
-        await backend.close()
-    backend = provided.open(str(place))
-    try:
-        if [bytes(each) for each in await backend.read("b", 1, 10)] != [b"\x00other"]:
-            raise PluginFault(f"the memory {provided.name} loses what it stored when it is closed")
-    finally:
-        await backend.close()
-
-
-async def _try_memory(name: str, backend: MemoryBackend) -> None:
-    def expect(what: str, good: bool) -> None:
-        if not good:
-            raise PluginFault(f"the memory {name} fails its test: {what}")
-
-    expect("an unknown session has records", await backend.head("a") == 0)
-    await backend.append("a", 1, [b"one", b"two"])
-    await backend.append("a", 3, [b"three"])
-    await backend.append("b", 1, [b"\x00other"])
-    expect("`head` is wrong", await backend.head("a") == 3)
-    expect("`read` is wrong", list(await backend.read("a", 2, 10)) == [b"two", b"three"])
-    expect("`read` ignores its limit", list(await backend.read("a", 1, 1)) == [b"one"])
-    await backend.append("a", 2, [b"zwei"])
-    expect("records that come again are not replaced", list(await backend.read("a", 2, 1)) == [b"zwei"])
-    expect("`sessions` is wrong", sorted(await backend.sessions()) == ["a", "b"])
-    await backend.delete("a")
-    await backend.delete("a")
-    expect("`delete` leaves something", await backend.head("a") == 0)
-    expect("`delete` takes another session along", await backend.head("b") == 1)
-    await asyncio.sleep(0)
 
 
 def _check_theme(theme: PluginTheme) -> None:

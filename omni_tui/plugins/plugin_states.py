@@ -9,7 +9,6 @@ import msgspec
 from omni_tui.memory.state_file import StateFile
 
 PLUGINS_FILE = "plugins.json"
-MEMORY_FOLDER = "plugin-memory"
 THEMES_FOLDER = "plugin-themes"
 
 

@@ -43,6 +43,7 @@ _SIGNS: dict[PluginWord, tuple[str, str, str]] = {
 _RIGHTS = "A plugin runs with the app's own rights: it can read your files and your keys."
 _NONE = "No plugins are installed. In a shell: omni-tui plugins install WHAT, or plugins new NAME."
 _LABEL = 13
+_READING = "reading …"
 _ROWS = 3
 """Rows of the longest fact that are shown: a summary is one line, and a reason says enough in three."""
 
@@ -81,7 +82,7 @@ class PluginsScreen(TitledScreen[None]):
     def __init__(self) -> None:
         super().__init__("PLUGINS")
         self.rows = PluginRows()
-        self.message = "reading …"
+        self.message = _READING
         self._note = ""
         self._busy = False
 
@@ -119,7 +120,7 @@ class PluginsScreen(TitledScreen[None]):
         reply = await request(shell_of(self), ListPlugins(), self.say)
         if not isinstance(reply, PluginsListed):
             return
-        if not self._busy:
+        if self.message == _READING:
             self.message = ""
         self._note = reply.note
         rows = self.rows
