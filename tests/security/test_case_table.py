@@ -401,7 +401,7 @@ NOTES = {
     "S7": "without keyring and passphrase the key is a file of mode 0600, and that is said",
     "S10": "every commit is flushed before it is acknowledged; of a log that was cut, whole frames count",
     "C8": "there is no link that adds a server; what was imported waits to be allowed",
-    "C9": "a plugin runs with the rights of the app; what is tested is that no interface leads it to the gate",
+    "C9": "a plugin runs with the rights of the app; tested is that no interface leads it to the gate",
     "O2": "no redirect to another origin is followed, whatever it is",
 }
 
