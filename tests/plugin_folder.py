@@ -8,7 +8,7 @@ from pathlib import Path
 
 HEAD = """
 from omni_tui.plugins.api import (
-    PluginInfo, PluginModel, PluginTheme, PluginToolServer, PluginTransport, hookimpl,
+    PluginInfo, PluginMemory, PluginModel, PluginTheme, PluginToolServer, PluginTransport, hookimpl,
 )
 
 PLUGIN = PluginInfo(api=1, summary="Made for a test", permissions=frozenset({permissions}))
@@ -63,6 +63,31 @@ class Echo:
 @hookimpl
 def omni_models():
     return [PluginModel(name="echo", label="repeats what you say", make=Echo)]
+"""
+
+MEMORY = """
+import os, pathlib
+
+class Store:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def put(self, session, data):
+        {put}
+        (self.folder / session).write_bytes(data)
+
+    def get(self, session):
+        try:
+            return (self.folder / session).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(session)
+
+    def sessions(self):
+        return os.listdir(self.folder)
+
+@hookimpl
+def omni_memory():
+    return [PluginMemory(name="copies", open=Store)]
 """
 
 _numbers = itertools.count(1)

@@ -41,7 +41,7 @@ _DESCRIPTIONS = {
     "saved sessions.",
     "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
     "plugins": "List, check, enable, disable, install and remove plugins, or begin one. A plugin adds "
-    "models, tools, transports or themes, and runs with the app's own rights.",
+    "models, tools, transports, memory or themes, and runs with the app's own rights.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -306,6 +306,13 @@ def build_parser() -> Parser:
     for name in ("show", "delete", "restore", "resume"):
         sessions[name].add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
     sessions["backup"].add_argument("ids", metavar="ID", nargs="*", help="sessions; by default all")
+    sessions["restore"].add_argument(
+        "--from",
+        dest="memory",
+        metavar="MEMORY",
+        default="",
+        help="fetch the copy that a plugin's memory keeps",
+    )
     sessions["backup"].add_argument("--list", action="store_true", help="list the backups there are")
     sessions["restore"].add_argument(
         "--number", metavar="N", type=int, default=0, help="which backup; by default the newest"
@@ -369,7 +376,7 @@ def _add_plugins(plugins: dict[str, Parser]) -> None:
     for name in ("enable", "install", "remove"):
         plugins[name].add_argument("--yes", action="store_true", help="answer yes to every question")
     plugins["new"].add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
-    kinds = ("tools", "model", "transport", "theme")
+    kinds = ("tools", "model", "transport", "memory", "theme")
     plugins["new"].add_argument(
         "--kind", choices=kinds, metavar="KIND", default="tools", help=", ".join(kinds)
     )

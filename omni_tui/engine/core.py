@@ -61,6 +61,8 @@ from omni_tui.tools.write_order import ConcurrencyLimits
 logger = logging.getLogger(__name__)
 
 POOL = 8
+_COPY_S = 1.0
+"""Seconds that the end of the engine waits for copies of sessions in the memories of plugins."""
 _SWITCH_S = 1.0
 """Seconds that the end of the engine waits for a session that is being opened."""
 
@@ -125,6 +127,7 @@ async def open_engine(
         tasks=tasks,
         pool=pool,
         consents=consents,
+        vault=vault,
     )
     await plugins.open()
     context = EngineContext(
@@ -429,6 +432,13 @@ class Engine:
             await session.close()
         except JournalBroken:
             logger.exception("the journal of %s could not be closed", session.journal.session)
+            return
+        copy = self.plugins.copy_session(session.journal.session)
+        if not self._stopping:
+            self.context.tasks.spawn(copy, "copy of a session")
+            return
+        with contextlib.suppress(TimeoutError):  # the next start copies it
+            await asyncio.wait_for(copy, _COPY_S)
 
 
 def _warning(what: str, why: str = "") -> Notice:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,13 @@ from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
 from omni_tui.engine.consents import Consents
 from omni_tui.engine.servers import EngineServers
+from omni_tui.memory import Vault
 from omni_tui.plugins.check import CheckReport, check_plugin
 from omni_tui.plugins.discovery import InstalledPlugin, find_plugins
 from omni_tui.plugins.loaded_plugin import LoadedPlugin, PluginFailed, load_plugin
 from omni_tui.plugins.plugin_models import PluginModels
 from omni_tui.plugins.plugin_states import PluginState, PluginStates
+from omni_tui.plugins.session_copies import SessionCopies
 from omni_tui.plugins.theme_files import ThemeFiles
 from omni_tui.protocol import UserError
 from omni_tui.protocol.events import Notice
@@ -40,8 +43,18 @@ _KINDS = {
     "models": "model",
     "transports": "transport",
     "tools": "server",
+    "memory": "memory",
     "themes": "theme",
 }
+
+
+@dataclass(slots=True)
+class _Added:
+    """The names of what was added for one plugin, to be taken away again."""
+
+    servers: list[str] = field(default_factory=list)
+    transports: list[str] = field(default_factory=list)
+    memory: list[str] = field(default_factory=list)
 
 
 class EnginePlugins:
@@ -61,9 +74,11 @@ class EnginePlugins:
         tasks: BackgroundTasks,
         pool: MeteredPool,
         consents: Consents,
+        vault: Vault,
     ) -> None:
         self._states_file = PluginStates(state_dir)
         self._theme_files = ThemeFiles(state_dir)
+        self._copies = SessionCopies(state_dir, vault, self._copy_failed)
         self._models = models
         self._transports = transports
         self._servers = servers
@@ -73,7 +88,7 @@ class EnginePlugins:
         self._consents = consents
         self._states: dict[str, PluginState] = {}
         self._loaded: dict[str, LoadedPlugin] = {}
-        self._own_servers: dict[str, list[str]] = {}
+        self._added: dict[str, _Added] = {}
         self._versions: dict[str, str] = {}
         """The versions whose code is in this process, also of plugins that are off."""
         self._changing = asyncio.Lock()
@@ -120,6 +135,17 @@ class EnginePlugins:
         finally:
             self._complete()
             self._clients.tell(PluginsChanged())
+        self._tasks.spawn(self._copies.catch_up(), "copies of sessions")
+
+    async def copy_session(self, session: str) -> None:
+        """Copy a session that was closed to the memories of plugins. Never raises for what fails."""
+        await self._copies.copy(session)
+
+    def _copy_failed(self, memory: str, what: str) -> None:
+        for name, loaded in self._loaded.items():
+            if any(each.name == memory for each in loaded.provided.memory):
+                self._models.fault(name, f"its memory {memory} failed: {what}")
+                self._say(f"the memory {memory} of the plugin {name} failed: {what}", "see /plugins")
 
     async def _begin(self, name: str, found: dict[str, InstalledPlugin], limit: asyncio.Semaphore) -> None:
         """Load an enabled plugin; one that cannot be loaded is switched off, and that is said."""
@@ -246,7 +272,7 @@ class EnginePlugins:
 
     async def _add(self, name: str, loaded: LoadedPlugin) -> None:
         """Add what a plugin provides. Raises `ValueError` for a name that is taken, `OSError`."""
-        provided = loaded.provided
+        provided, added = loaded.provided, self._added.setdefault(name, _Added())
         for model in provided.models:
             self._models.add(name, model)
         if provided.transports:
@@ -254,9 +280,18 @@ class EnginePlugins:
 
             for transport in provided.transports:
                 self._transports.add(transport.scheme, partial(GuardedTransport, name, transport))
+                added.transports.append(transport.scheme)
                 self._reconnect(transport.scheme)
         for server in provided.tool_servers:
             await self._add_server(loaded.plugin, server.name, server.make)
+        for memory in provided.memory:
+            try:
+                await self._copies.add(memory)
+                added.memory.append(memory.name)
+            except ValueError:
+                raise
+            except Exception as error:
+                raise PluginFailed(f"its memory {memory.name} cannot be opened: {error!r:.200}") from error
         if provided.themes:
             await self._in_pool(partial(self._theme_files.replace, name, provided.themes))
 
@@ -266,7 +301,7 @@ class EnginePlugins:
         if server in self._servers.registry.names():
             raise ValueError(f"there is a server named {server} already")
         inside = await make_server(plugin, make)
-        self._own_servers.setdefault(plugin.name, []).append(server)
+        self._added[plugin.name].servers.append(server)
         await self._servers.add(ServerSpec(name=server, source="plugin", inside=inside))
 
     def _reconnect(self, scheme: str) -> None:
@@ -279,15 +314,17 @@ class EnginePlugins:
 
     async def _unload(self, name: str) -> None:
         """Take away what a plugin provides, and tell it. Never raises for what the plugin does."""
-        loaded = self._loaded.pop(name, None)
+        loaded, added = self._loaded.pop(name, None), self._added.pop(name, _Added())
         self._models.remove(name)
-        for server in self._own_servers.pop(name, ()):
+        for server in added.servers:
             if server in self._servers.registry.names():
                 await self._servers.registry.remove(server)
         await self._remove_themes(name)
+        for memory in added.memory:
+            self._copies.remove(memory)
+        for scheme in added.transports:
+            self._transports.remove(scheme)
         if loaded is not None:
-            for transport in loaded.provided.transports:
-                self._transports.remove(transport.scheme)
             await loaded.stopping()
 
     # --- inside ---------------------------------------------------------------------------------

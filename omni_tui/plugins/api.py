@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import pluggy
 
@@ -118,6 +118,33 @@ class PluginToolServer:
     make: Callable[[], MCPServer | Server]
 
 
+class SessionStore(Protocol):
+    """A second place for sessions. What it gets is sealed: only the keys of this state folder open it.
+
+    Its methods run in threads, may block, and raise `OSError` for what may work later.
+    """
+
+    def put(self, session: str, data: bytes) -> None:
+        """Keep a session, in the place of what was kept of it before: all of it or nothing."""
+        ...
+
+    def get(self, session: str) -> bytes:
+        """Return what was kept of a session. Raises `KeyError` if nothing was."""
+        ...
+
+    def sessions(self) -> Sequence[str]:
+        """Return the ids of all sessions that were kept."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PluginMemory:
+    """A memory: a store for copies of sessions. `open` gets a private folder of its own."""
+
+    name: str
+    open: Callable[[str], SessionStore]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluginTheme:
     """A colour theme: the text of a theme file, as in the folder `themes`."""
@@ -142,6 +169,11 @@ class PluginHooks:
     @_hookspec
     def omni_tool_servers(self) -> Sequence[PluginToolServer]:
         """Return servers with tools."""
+        return ()
+
+    @_hookspec
+    def omni_memory(self) -> Sequence[PluginMemory]:
+        """Return memories."""
         return ()
 
     @_hookspec

@@ -1,7 +1,7 @@
 """The contract test: whether what a plugin provides is what the interface asks for.
 
 Runs in the process of the check (`probe`). Sends nothing and keeps nothing: models are made but not asked,
-transports are looked at but not connected, servers list their tools.
+transports are looked at but not connected, servers list their tools, memories are tried in an empty folder.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from omni_tui.plugins.api import (
     ModelSettings,
+    PluginMemory,
     PluginModel,
     PluginTheme,
     PluginToolServer,
@@ -25,13 +27,14 @@ _TAKEN = {
     "models": {"", "offline", "offline/rules"},
     "transports": {"http", "https", "sse", "stdio", "memory"},
     "tools": {"demo"},
+    "memory": {"sqlite", "redis"},
     "themes": set[str](),
 }
 _LONGEST_THEME = 100_000
 
 
-async def check_contract(provided: Provided) -> None:
-    """Try everything that a plugin provides. Raises `PluginFault`."""
+async def check_contract(provided: Provided, folder: Path) -> None:
+    """Try everything that a plugin provides; `folder` is empty. Raises `PluginFault`."""
     names = provided.names()
     if not names:
         raise PluginFault("it provides nothing")
@@ -43,6 +46,8 @@ async def check_contract(provided: Provided) -> None:
         _check_callable(transport, "connect", transport.connect)
     for server in provided.tool_servers:
         await _check_server(server)
+    for memory in provided.memory:
+        _check_memory(memory, folder)
     for theme in provided.themes:
         _check_theme(theme)
 
@@ -93,6 +98,32 @@ async def _check_server(provided: PluginToolServer) -> None:
         listed = await client.list_tools()
     if not listed.tools:
         raise PluginFault(f"the server {provided.name} lists no tools")
+
+
+def _check_memory(provided: PluginMemory, folder: Path) -> None:
+    place = folder / provided.name
+    place.mkdir()
+    first, other = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
+
+    def expect(what: str, good: bool) -> None:
+        if not good:
+            raise PluginFault(f"the memory {provided.name} fails its test: {what}")
+
+    store = provided.open(str(place))
+    expect("a new store has sessions", first not in store.sessions())
+    try:
+        store.get(first)
+    except KeyError:
+        pass
+    else:
+        expect("`get` of an unknown session raises no KeyError", False)
+    store.put(first, b"\x00one")
+    store.put(other, b"two" * 100_000)
+    store.put(first, b"\x00uno\xff")
+    store = provided.open(str(place))
+    expect("it loses what it kept when it is opened again", {first, other} <= set(store.sessions()))
+    expect("`get` returns something else than `put` was given", store.get(first) == b"\x00uno\xff")
+    expect("`get` mixes sessions up", store.get(other) == b"two" * 100_000)
 
 
 def _check_theme(theme: PluginTheme) -> None:

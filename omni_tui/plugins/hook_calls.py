@@ -19,6 +19,7 @@ from omni_tui.plugins.api import (
     Permission,
     PluginHooks,
     PluginInfo,
+    PluginMemory,
     PluginModel,
     PluginTheme,
     PluginToolServer,
@@ -40,6 +41,7 @@ class Provided:
     models: tuple[PluginModel, ...] = ()
     transports: tuple[PluginTransport, ...] = ()
     tool_servers: tuple[PluginToolServer, ...] = ()
+    memory: tuple[PluginMemory, ...] = ()
     themes: tuple[PluginTheme, ...] = ()
 
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -48,6 +50,7 @@ class Provided:
             "models": tuple(each.name for each in self.models),
             "transports": tuple(each.scheme for each in self.transports),
             "tools": tuple(each.name for each in self.tool_servers),
+            "memory": tuple(each.name for each in self.memory),
             "themes": tuple(each.name for each in self.themes),
         }
         return {kind: names for kind, names in found.items() if names}
@@ -85,6 +88,7 @@ class PluginCalls:
             models=self._each("omni_models", PluginModel),
             transports=self._each("omni_transports", PluginTransport),
             tool_servers=self._each("omni_tool_servers", PluginToolServer),
+            memory=self._each("omni_memory", PluginMemory),
             themes=self._each("omni_themes", PluginTheme),
         )
 

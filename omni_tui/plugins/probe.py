@@ -69,7 +69,7 @@ def _try(target: str, report: dict[str, Any]) -> None:
             }
             provided = plugin.provided()
             report["provides"] = provided.names()
-            asyncio.run(check_contract(provided))
+            asyncio.run(check_contract(provided, Path(temporary)))
             wrong = plugin.call("omni_self_check")
         finally:
             watch.end()

@@ -10,6 +10,7 @@ KINDS = {
     "tools": "Dice to roll",
     "model": "A model that repeats what you say",
     "transport": "Servers behind a Unix socket",
+    "memory": "Copies of sessions in a folder",
     "theme": "A theme in the colours of a sunset",
 }
 """The kinds, and what the plugin of each does."""

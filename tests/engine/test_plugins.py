@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from omni_tui.__main__ import main
 from omni_tui.plugins.plugin_states import PLUGINS_FILE, THEMES_FOLDER
+from omni_tui.plugins.session_copies import MEMORY_FOLDER
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.models import FindModels, ModelsFound
@@ -26,8 +28,8 @@ from omni_tui.protocol.plugins import (
     PluginsChanged,
     PluginsListed,
 )
-from tests.engine.rig import Rig, rig
-from tests.plugin_folder import DICE, ECHO, THEME, PluginFolder
+from tests.engine.rig import Rig, rig, turns
+from tests.plugin_folder import DICE, ECHO, MEMORY, THEME, PluginFolder
 
 
 @pytest.fixture
@@ -418,3 +420,81 @@ async def test_a_transport_that_fails_is_a_failure_of_its_server(
         )
         assert "the transport of the plugin unix failed" in failed.reason
         await running.connected("demo")
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def restored(folder: Path, session: str, memory: str = "copies") -> int:
+    """Restore a session from the memory of a plugin, as on the command line."""
+    words = ["sessions", "restore", session, "--from", memory, "--state-dir", str(folder / "state")]
+    return main(words)
+
+
+async def test_a_closed_session_is_copied_sealed_and_comes_back(tmp_path: Path, site: PluginFolder) -> None:
+    site.add("mem", MEMORY.format(put=""))
+    kept = tmp_path / "state" / MEMORY_FOLDER / "copies"
+    async with rig(tmp_path, demo=False) as running:
+        await enable(running, "mem")
+        session = running.session_id
+        await running.ask(c.SendMessage(text="words that only I may read"))
+        await running.until(e.TurnEnded)
+        await running.ask(c.NewSession())
+        await turns(lambda: (kept / session).is_file())
+    assert b"words that only" not in (kept / session).read_bytes(), "a memory gets nothing that it can read"
+    file = tmp_path / "state" / "sessions" / f"{session}.db"
+    file.unlink()
+    assert await asyncio.to_thread(restored, tmp_path, session) == 0
+    async with rig(tmp_path, demo=False, resume=session) as running:
+        await running.until(e.UserMessage, lambda event: event.text == "words that only I may read")
+
+
+async def test_a_session_that_was_not_copied_in_time_is_copied_at_the_next_start(
+    tmp_path: Path, site: PluginFolder
+) -> None:
+    site.add("mem", MEMORY.format(put=""))
+    kept = tmp_path / "state" / MEMORY_FOLDER / "copies"
+    async with rig(tmp_path, demo=False) as running:
+        session = running.session_id
+        await running.ask(c.SendMessage(text="hi"))
+        await running.until(e.TurnEnded)
+    async with rig(tmp_path, demo=False, resume="new") as running:
+        await enable(running, "mem")
+    assert not (kept / session).exists(), "nothing is copied in a hurry when one is enabled"
+    async with rig(tmp_path, demo=False, resume="new"):
+        await turns(lambda: (kept / session).is_file())
+
+
+async def test_a_memory_that_fails_costs_no_session_and_is_said(tmp_path: Path, site: PluginFolder) -> None:
+    bad = "if data[:6] == b'SQLite': raise OSError('no space')"
+    site.add("mem", MEMORY.format(put=bad))
+    async with rig(tmp_path, demo=False) as running:
+        await enable(running, "mem")
+        session = running.session_id
+        await running.ask(c.SendMessage(text="hi"))
+        await running.until(e.TurnEnded)
+        await running.ask(c.NewSession())
+        notice = await running.until(e.Notice, lambda event: "no space" in event.what)
+        assert "the memory copies of the plugin mem failed" in notice.what
+    async with rig(tmp_path, demo=False, resume=session) as running:
+        await running.until(e.UserMessage)
+
+
+@pytest.mark.parametrize("data", [b"SQLite format 3\x00" + b"no" * 500, b"rubbish", b""])
+async def test_a_copy_that_is_none_replaces_nothing(
+    tmp_path: Path, site: PluginFolder, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("mem", MEMORY.format(put=""))
+    kept = tmp_path / "state" / MEMORY_FOLDER / "copies"
+    async with rig(tmp_path, demo=False) as running:
+        await enable(running, "mem")
+        session = running.session_id
+        await running.ask(c.SendMessage(text="hi"))
+        await running.until(e.TurnEnded)
+    (kept / session).write_bytes(data)
+    file = tmp_path / "state" / "sessions" / f"{session}.db"
+    before = file.read_bytes()
+    assert await asyncio.to_thread(restored, tmp_path, session) == 1
+    assert file.read_bytes() == before
+    assert await asyncio.to_thread(restored, tmp_path, session, "nowhere") == 2
+    assert "no enabled plugin provides a memory nowhere" in capsys.readouterr().err

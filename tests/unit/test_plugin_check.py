@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from omni_tui.plugins.discovery import GROUP as SCANNED
 from omni_tui.plugins.discovery import InstalledPlugin, find_plugins
 from omni_tui.plugins.forbidden_imports import forbidden_in_source
 from tests.lengths import some
-from tests.plugin_folder import DICE, ECHO, HEAD, THEME, PluginFolder
+from tests.plugin_folder import DICE, ECHO, HEAD, MEMORY, THEME, PluginFolder
 
 
 @pytest.fixture
@@ -77,9 +79,12 @@ def test_a_name_that_two_packages_have_is_that_of_the_first(tmp_path: Path) -> N
 
 
 async def test_a_good_one_passes_and_tells_what_it_provides(site: PluginFolder) -> None:
-    site.add("all", THEME.format(name="mine") + DICE + ECHO.format(before=""))
+    site.add("all", THEME.format(name="mine") + DICE + ECHO.format(before="") + MEMORY.format(put=""))
     assert await check_plugin(only(site)) == CheckReport(
-        "", "Made for a test", (), {"models": ("echo",), "tools": ("dice",), "themes": ("mine",)}
+        "",
+        "Made for a test",
+        (),
+        {"models": ("echo",), "tools": ("dice",), "memory": ("copies",), "themes": ("mine",)},
     )
 
 
@@ -114,6 +119,15 @@ FAULTS = {
         "from mcp.server.mcpserver import MCPServer\n@hookimpl\ndef omni_tool_servers():\n"
         "    return [PluginToolServer(name='s', make=lambda: MCPServer('s'))]",
         "lists no tools",
+    ),
+    "a memory that forgets": (
+        MEMORY.format(put="return").replace('raise KeyError(session)', 'return b""'),
+        "`get` of an unknown session raises no KeyError",
+    ),
+    "a memory that keeps nothing": (MEMORY.format(put="return"), "loses what it kept"),
+    "a memory that changes": (
+        MEMORY.format(put="data = data[:-1]"),
+        "`get` returns something else than `put` was given",
     ),
     "its own check": (
         THEME.format(name="x") + "@hookimpl\ndef omni_self_check(): return 'no key'",
@@ -178,8 +192,19 @@ async def test_one_that_never_ends_is_killed_with_what_it_started(
     report = await check_plugin(only(site), timeout_s=5)
     assert "did not end within 5 seconds" in report.problem
     pid = int(mark.read_text())
-    status = Path(f"/proc/{pid}/stat")
-    assert not status.exists() or status.read_text().split()[2] == "Z"
+    assert gone(pid)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; waits for that up to ten seconds."""
+    try:
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([watch], [], [], 10)[0])
+    finally:
+        os.close(watch)
 
 
 async def test_what_it_prints_and_the_secrets_around_it_go_nowhere(

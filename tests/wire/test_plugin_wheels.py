@@ -21,7 +21,7 @@ from tests.lengths import some
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples" / "plugins"
-KIND_OF = {"dice": "tools", "echo": "model", "unix": "transport", "sunset": "theme"}
+KIND_OF = {"dice": "tools", "echo": "model", "unix": "transport", "folder": "memory", "sunset": "theme"}
 
 
 @pytest.mark.parametrize("name", KIND_OF)
@@ -78,6 +78,11 @@ class FreshEnvironment:
         listed: list[dict[str, Any]] = json.loads(self.omni("plugins", "list", "--json").stdout)
         return {each["name"]: each["state"] for each in listed}
 
+    def sessions(self, title: str) -> list[str]:
+        """Return the ids of the sessions with a title."""
+        listed = json.loads(self.omni("sessions", "list", "--json").stdout)
+        return [each["id"] for each in listed if each["title"] == title]
+
 
 def wheel(name: str, folder: Path) -> Path:
     """Build the wheel of an example, without the network."""
@@ -115,6 +120,16 @@ def use(name: str, environment: FreshEnvironment, monkeypatch: pytest.MonkeyPatc
         environment.omni("run", "hi", "--model", "offline")
         theme = load_theme(environment.state / THEMES_FOLDER / "sunset" / "sunset.toml")
         assert (theme.name, theme.primary) == ("sunset", "#ff9e64")
+    elif name == "folder":
+        environment.omni("run", "remember these words", "--model", "offline")
+        environment.omni("run", "hi", "--model", "offline")  # copies what the first had no time for
+        (session,) = environment.sessions("remember these words")
+        saved = environment.state / "sessions" / f"{session}.db"
+        saved.unlink()
+        assert environment.sessions("remember these words") == []
+        environment.omni("sessions", "restore", session, "--from", "folder")
+        assert environment.sessions("remember these words") == [session]
+        environment.omni("sessions", "restore", "0" * 8 + session[8:], "--from", "folder", status=1)
     else:
         import socket
 
