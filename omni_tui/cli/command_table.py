@@ -71,6 +71,7 @@ _FUNCTIONS = {
     "sessions resume": "remote_sessions:resume",
     "audit": "audit:audit",
     "doctor": "doctor:doctor",
+    "plugins": "plugins:plugins",
 }
 """The module in `omni_tui.cli` and the function of each command; a coroutine function is awaited."""
 

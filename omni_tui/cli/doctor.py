@@ -256,18 +256,33 @@ def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
         yield Finding("start-up file", "bad", str(file), todo)
 
 
-def _tiny(loaded: LoadedConfig) -> Iterable[Finding]:
-    from omni_tui.models import TINY_NAMES
-    from omni_tui.models.tiny import INSTALL, LABEL, installed, parts
+def _plugins(loaded: LoadedConfig) -> Iterable[Finding]:
+    """Say of each enabled plugin whether it can be loaded. Checks none: that would run it."""
+    from omni_tui.plugins.discovery import find_plugins
+    from omni_tui.plugins.plugin_states import PluginStates
 
-    config = loaded.config.model
-    used = not TINY_NAMES.isdisjoint({config.name, *config.fallbacks})
-    if installed():
-        yield Finding("tiny model", "ok", f"installed: a {LABEL} (/model tiny)")
-        return
-    missing = " and ".join(parts().missing) or "the model's file"
-    todo = " and then ".join(INSTALL)
-    yield Finding("tiny model", "bad" if used else "note", f"not installed; missing: {missing}", todo)
+    states = PluginStates(loaded.paths.state_dir)
+    found = {plugin.name: plugin for plugin in find_plugins()}
+    known = states.read()
+    if states.lost:
+        yield Finding(
+            "plugins", "bad", "the file that tells which are enabled is damaged", "enable them again"
+        )
+    for name, state in known.items():
+        plugin, todo = found.get(name), f"omni-tui plugins enable {name}"
+        if state.fault:
+            yield Finding(f"plugin {name}", "note", f"switched off: {state.fault}", todo)
+        elif state.enabled and plugin is None:
+            yield Finding(
+                f"plugin {name}", "bad", "enabled, but not installed", "install it, or disable it"
+            )
+        elif state.enabled and plugin is not None and plugin.problem:
+            yield Finding(f"plugin {name}", "bad", plugin.problem, f"omni-tui plugins disable {name}")
+        elif state.enabled and plugin is not None and plugin.version != state.version:
+            what = f"enabled as {state.version}, but {plugin.version} is installed"
+            yield Finding(f"plugin {name}", "bad", what, todo)
+        elif state.enabled:
+            yield Finding(f"plugin {name}", "ok", f"enabled, {state.package} {state.version}")
 
 
 def startup_files(folders: Iterable[str]) -> list[Path]:
@@ -299,5 +314,5 @@ _CHECKS: tuple[Callable[[LoadedConfig], Iterable[Finding]], ...] = (
     _servers,
     _redis,
     _litellm,
-    _tiny,
+    _plugins,
 )

@@ -41,6 +41,8 @@ _DESCRIPTIONS = {
     "sessions": "List, search, show, rename, tag, delete, back up, restore, export or import "
     "saved sessions.",
     "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
+    "plugins": "List, check, enable, disable, install and remove plugins, or begin one. A plugin adds "
+    "models, tools, transports, memory or themes, and runs with the app's own rights.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -90,7 +92,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _must_know_options(parser, words)
     arguments, further = parser.parse_known_args(words, argparse.Namespace(**_GLOBAL_DEFAULTS))
     _take_further(parser, arguments, further)
-    if arguments.command in ("config", "policy", "sessions") and arguments.action is None:
+    if arguments.command in ("config", "policy", "sessions", "plugins") and arguments.action is None:
         command = _subparsers(parser)[arguments.command]
         command.error(f"{arguments.command} needs one of: {', '.join(_subparsers(command))}")
     if arguments.command == "sessions" and arguments.action == "tag":
@@ -323,6 +325,13 @@ def build_parser() -> Parser:
     for name in ("show", "delete", "restore", "resume"):
         sessions[name].add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
     sessions["backup"].add_argument("ids", metavar="ID", nargs="*", help="sessions; by default all")
+    sessions["restore"].add_argument(
+        "--from",
+        dest="memory",
+        metavar="MEMORY",
+        default="",
+        help="fetch the copy that a plugin's memory keeps",
+    )
     sessions["backup"].add_argument("--list", action="store_true", help="list the backups there are")
     sessions["restore"].add_argument(
         "--number", metavar="N", type=int, default=0, help="which backup; by default the newest"
@@ -336,6 +345,21 @@ def build_parser() -> Parser:
     )
     for each in audit.values():
         each.add_argument("id", metavar="ID", nargs="?", default="", help="only this session")
+    _add_plugins(
+        actions(
+            command("plugins", "list, check, switch, install and remove plugins"),
+            {
+                "list": "list the plugins that are installed",
+                "show": "say what one plugin is and provides",
+                "check": "import plugins in a process of their own and try what they provide",
+                "enable": "check a plugin and load it from the next start on",
+                "disable": "load a plugin no more",
+                "install": "install a package with a plugin; the exact command is shown first",
+                "remove": "remove a plugin's package; the exact command is shown first",
+                "new": "write a working plugin with its test, to begin with",
+            },
+        )
+    )
     command("doctor", "check this machine")
     return parser
 
@@ -349,7 +373,7 @@ def _shared() -> Parser:
     group.add_argument("--env-file", metavar="FILE", help="read variables from this file of NAME=VALUE")
     group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which can only restrict")
     group.add_argument("--state-dir", metavar="DIR", help="store sessions, keys and logs here")
-    group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM, "offline" or "tiny"')
+    group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM or a plugin, or "offline"')
     group.add_argument("--api-base", metavar="URL", help="the address of the model's API")
     group.add_argument("--theme", metavar="NAME", help="the color theme")
     modes = ("chat", "auto", "orchestrator")
@@ -360,6 +384,25 @@ def _shared() -> Parser:
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--debug", action="store_true", help="write more to the log")
     return shared
+
+
+def _add_plugins(plugins: dict[str, Parser]) -> None:
+    for name in ("show", "enable", "disable", "remove"):
+        plugins[name].add_argument("name", metavar="NAME", help="a plugin's name, as `list` prints it")
+    plugins["check"].add_argument("name", metavar="NAME", nargs="?", default="", help="by default all")
+    plugins["install"].add_argument(
+        "what", metavar="WHAT", help="a folder with a pyproject.toml, a wheel, or a package's name"
+    )
+    for name in ("enable", "install", "remove"):
+        plugins[name].add_argument("--yes", action="store_true", help="answer yes to every question")
+    plugins["new"].add_argument("name", metavar="NAME", help="small letters, digits and hyphens")
+    kinds = ("tools", "model", "transport", "memory", "theme")
+    plugins["new"].add_argument(
+        "--kind", choices=kinds, metavar="KIND", default="tools", help=", ".join(kinds)
+    )
+    plugins["new"].add_argument(
+        "--folder", metavar="DIR", default="", help="write it into DIR/NAME; by default here"
+    )
 
 
 def _seconds(text: str) -> float:

@@ -190,9 +190,13 @@ def _restore(arguments: argparse.Namespace, state: Path) -> int:
         session_path(state, arguments.id)
     except ValueError as error:
         raise CliError(str(error), status=ExitStatus.USAGE) from None
-    vault = open_vault(state, "the backups")
+    vault, number = open_vault(state, "the backups"), arguments.number
+    if arguments.memory:
+        from omni_tui.cli.plugin_memory import fetched_backup
+
+        number = fetched_backup(arguments.id, arguments.memory, state)
     try:
-        done = restore(state, arguments.id, vault, arguments.number)
+        done = restore(state, arguments.id, vault, number)
         InstallationAudit(state, vault).add(
             RESTORED, arguments.id, actor="user", detail=f"backup {done.backup.number}"
         )

@@ -171,6 +171,14 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _server_url(value: str) -> str:
+    if re.fullmatch(r"plugin\+[a-z][a-z0-9.-]*:.+", value):
+        return value
+    if value.lower().startswith("plugin+"):
+        raise PydanticCustomError("plugin_url", "must be plugin+SCHEME:ADDRESS, in small letters")
+    return _http_url(value)
+
+
 def _folder(value: str) -> str:
     if not value.startswith(("/", "~")) and not PureWindowsPath(value).is_absolute():
         raise PydanticCustomError("folder", "must be an absolute path, or begin with ~")
@@ -188,6 +196,7 @@ def _scope(value: str) -> str:
 
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
 
 
 class ModelTable(Section):
@@ -389,7 +398,7 @@ class ServerSection(Section):
     cwd: str = setting(
         "", "The folder that the program runs in; a relative one begins at this file's folder.", live=True
     )
-    url: HttpUrl = setting("", "The server's address; a server has a command or a url.", live=True)
+    url: ServerUrl = setting("", "The server's address; a server has a command or a url.", live=True)
     headers: dict[str, str] = setting(
         {}, "HTTP headers of each request; values may be references.", live=True
     )
@@ -455,6 +464,9 @@ class ServerSection(Section):
             if key in self.model_fields_set:
                 other = "command" if self.url else "url"
                 raise PydanticCustomError("misplaced", f"`{key}` is for a server with `{other}`")
+        for key in ("auth", "token", "oauth", "transport"):
+            if self.url.startswith("plugin+") and key in self.model_fields_set:
+                raise PydanticCustomError("misplaced", f"`{key}` is for a server with an http(s) `url`")
         if (self.auth == "bearer") != bool(self.token):
             raise PydanticCustomError("bearer", '`token` and `auth = "bearer"` belong together')
         if "oauth" in self.model_fields_set and self.auth != "oauth":

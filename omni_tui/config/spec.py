@@ -8,9 +8,11 @@ from typing import Any, Literal
 GrantType = Literal["authorization_code", "client_credentials", "cross_app"]
 IdpToken = Literal["id_token", "refresh_token", "saml2"]
 LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
-ServerSource = Literal["user", "project", "imported", "flag", "demo", "session"]
+ServerSource = Literal["user", "project", "imported", "flag", "demo", "session", "plugin"]
 ToolCallingSetting = Literal["auto", "native", "text", "none"]
-TransportKind = Literal["stdio", "http", "sse", "memory"]
+TransportKind = Literal["stdio", "http", "sse", "memory", "plugin"]
+PLUGIN_PREFIX = "plugin+"
+"""How an address begins that a transport of a plugin reaches: `plugin+SCHEME:…`."""
 
 SOURCE_WORDS: dict[ServerSource, str] = {
     "user": "your config",
@@ -19,6 +21,7 @@ SOURCE_WORDS: dict[ServerSource, str] = {
     "flag": "the file named with --mcp-config",
     "demo": "the demo",
     "session": "its settings (press e)",
+    "plugin": "a plugin (/plugins)",
 }
 """Where a server is defined, in words: a mistake is corrected there."""
 
@@ -104,6 +107,8 @@ class ServerSpec:
         """The configured transport (`web` "auto" counts as http)."""
         if self.inside is not None:
             return "memory"
+        if self.url.startswith(PLUGIN_PREFIX):
+            return "plugin"
         if self.url:
             return "sse" if self.web == "sse" else "http"
         return "stdio"

@@ -21,6 +21,7 @@ from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.memory import MemoryHandlers
 from omni_tui.engine.handlers.metrics import MetricsHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
+from omni_tui.engine.handlers.plugins import PluginHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
 from omni_tui.engine.handlers.public_registry import PublicRegistryHandlers
 from omni_tui.engine.handlers.remote_sessions import RemoteSessionHandlers
@@ -82,6 +83,7 @@ class CommandRouter:
             **ConversationHandlers(engine, client).table(),
             **HealthHandlers(engine, client).table(),
             **PublicRegistryHandlers(engine, client).table(),
+            **PluginHandlers(engine, client).table(),
         }
 
     async def leave(self) -> None:

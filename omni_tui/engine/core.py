@@ -21,6 +21,7 @@ from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
 from omni_tui.engine.live_session import LiveSession, OpenSessions, open_live_session
 from omni_tui.engine.model_service import ModelService
+from omni_tui.engine.plugins import EnginePlugins
 from omni_tui.engine.prompt_texts import PromptTexts
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.engine.server_stores import RedactedCredentials
@@ -49,18 +50,22 @@ from omni_tui.memory.trust import TRUST_FILE
 from omni_tui.models.budget import BudgetLimits
 from omni_tui.observability.metrics import Metrics
 from omni_tui.observability.telemetry import Telemetry, TelemetrySettings
+from omni_tui.plugins.plugin_models import PluginModels
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.schema_checker import SchemaChecker
 from omni_tui.security.text import safe
 from omni_tui.servers import Processes, sweep_leases
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.tools.tool_settings import ToolRoutes, ToolSettings
 from omni_tui.tools.write_order import ConcurrencyLimits
 
 logger = logging.getLogger(__name__)
 
 POOL = 8
+_COPY_S = 1.0
+"""Seconds that the end of the engine waits for copies of sessions in the memories of plugins."""
 _SWITCH_S = 1.0
 """Seconds that the end of the engine waits for a session that is being opened."""
 
@@ -94,7 +99,8 @@ async def open_engine(
     await loop.run_in_executor(pool, sweep_leases, state)
     await loop.run_in_executor(pool, sweep_opened, state)
     clients, tasks, sessions = Clients(), BackgroundTasks(), OpenSessions()
-    models = ModelService(loaded, environ, clients.tell)
+    plugin_models, transports = PluginModels(), AddedTransports()
+    models = ModelService(loaded, environ, clients.tell, plugin_models)
     await loop.run_in_executor(pool, models.days.flush)
     redactor, tool_settings = redactor or Redactor(loaded.secrets), ToolSettings(loaded.config.tools)
     processes = Processes(state, uuid.uuid4().hex)
@@ -113,10 +119,23 @@ async def open_engine(
         sessions=sessions,
         trusted=loaded.config.policy.trusted_servers,
         consents=consents,
+        transports=transports,
     )
     metrics = Metrics()
     telemetry = Telemetry(_telemetry_settings(loaded, redactor), metrics)
     await loop.run_in_executor(pool, telemetry.start)
+    plugins = EnginePlugins(
+        state,
+        models=plugin_models,
+        transports=transports,
+        servers=servers,
+        clients=clients,
+        tasks=tasks,
+        pool=pool,
+        consents=consents,
+        vault=vault,
+    )
+    await plugins.open()
     context = EngineContext(
         options=options,
         loaded=loaded,
@@ -153,7 +172,7 @@ async def open_engine(
     notices = _odd_things(context, trust, first_start=first_start)
     await loop.run_in_executor(pool, sweep_left_behind, loaded.paths.state_dir)
     notices += await loop.run_in_executor(pool, _unused_sessions, context)
-    return Engine(context, servers, sessions, notices=notices)
+    return Engine(context, servers, sessions, plugins, notices=notices)
 
 
 def _telemetry_settings(loaded: LoadedConfig, redactor: Redactor) -> TelemetrySettings:
@@ -172,11 +191,17 @@ class Engine:
     """One engine: its clients, and the sessions they follow. Made by `open_engine`."""
 
     def __init__(
-        self, context: EngineContext, servers: EngineServers, sessions: OpenSessions, notices: list[Notice]
+        self,
+        context: EngineContext,
+        servers: EngineServers,
+        sessions: OpenSessions,
+        plugins: EnginePlugins,
+        notices: list[Notice],
     ) -> None:
         self.context = context
         self.servers = servers
         self.sessions = sessions
+        self.plugins = plugins
         self.notices = notices
         self.search = SessionSearch(context.loaded.paths.state_dir, context.vault, sessions)
         self._switching = asyncio.Lock()
@@ -185,8 +210,10 @@ class Engine:
     # --- lifecycle ------------------------------------------------------------------------------
 
     async def start_servers(self) -> None:
-        """Let the configured servers connect, and have Redis catch up; waits for neither."""
+        """Let the configured servers connect, load plugins, and have Redis catch up; waits for none."""
         self.context.redis.catch_up(self.sessions.__contains__)
+        # A command without a screen asks for servers and models at once.
+        await self.plugins.start(wait=self.context.options.headless)
         if self.context.options.connect == "all":
             await self.context.registry.start(self.context.options.only)
 
@@ -198,8 +225,8 @@ class Engine:
         context = self.context
         closing = [self._close(session) for session in self.sessions.values()]
         # Side by side: a Redis that does not answer must not use up the time that leaving may take.
-        redis = context.redis.let_go()
-        await asyncio.gather(*closing, context.registry.stop(), redis, return_exceptions=True)
+        others = (context.redis.let_go(), self.plugins.stop())
+        await asyncio.gather(*closing, context.registry.stop(), *others, return_exceptions=True)
         with contextlib.suppress(TimeoutError):  # a session that is being opened now is closed again
             async with asyncio.timeout(_SWITCH_S), self._switching:
                 pass
@@ -428,6 +455,13 @@ class Engine:
             await session.close()
         except JournalBroken:
             logger.exception("the journal of %s could not be closed", session.journal.session)
+            return
+        copy = self.plugins.copy_session(session.journal.session)
+        if not self._stopping:
+            self.context.tasks.spawn(copy, "copy of a session")
+            return
+        with contextlib.suppress(TimeoutError):  # the next start copies it
+            await asyncio.wait_for(copy, _COPY_S)
 
 
 def _warning(what: str, why: str = "") -> Notice:

@@ -93,6 +93,7 @@ class LiveSession:
     ) -> None:
         self._context = context
         self._model: Model | None = None
+        self._plugin_models = 0
         self._closing: asyncio.Future[None] | None = None
         self.journal = journal
         self.feed = feed
@@ -325,7 +326,10 @@ class LiveSession:
 
     def model(self) -> Model:
         """Return the model that answers now; made at first need."""
-        if self._model is None:
+        plugins = self._context.models.plugins
+        if self._model is None or self._plugin_models != plugins.changes:
+            # A name that LiteLLM does not know may be that of a plugin by now.
+            self._plugin_models = plugins.changes
             self._model = self._context.models.with_fallbacks(self.settings.model)
         return self._model
 
@@ -333,6 +337,7 @@ class LiveSession:
         """Use another model from the next message on. Raises what `make_model` raises."""
         model = self._context.models.with_fallbacks(name)
         self._model, self.settings.model = model, name
+        self._plugin_models = self._context.models.plugins.changes
         await self.journal.commit(ModelChanged(name=safe_line(model.name), label=safe_line(model.label)))
 
     async def set_mode(self, mode: Mode, covers: str) -> None:

@@ -8,15 +8,13 @@ from dataclasses import replace
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.model_settings import ModelSpec, provider_of
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
-from omni_tui.models import TINY_NAMES, make_model
+from omni_tui.models import make_model
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget, BudgetLimits, Forecast
 from omni_tui.models.model_chain import ModelBreakers, ModelChain
 from omni_tui.models.model_discovery import LOCAL_BASES, ModelSuggestion, find_local_models, suggest_all
 from omni_tui.models.model_facts import FREE
-from omni_tui.models.tiny import LABEL as TINY_LABEL
-from omni_tui.models.tiny import NAME as TINY
-from omni_tui.models.tiny import installed as tiny_is_there
+from omni_tui.plugins.plugin_models import PluginModels
 from omni_tui.protocol.base import Event
 from omni_tui.protocol.events import Notice
 from omni_tui.protocol.models import ModelChoice, ModelStateChanged, Spending
@@ -30,12 +28,17 @@ class ModelService:
     """What all sessions of an engine share about models."""
 
     def __init__(
-        self, loaded: LoadedConfig, environ: Mapping[str, str], live: Callable[[Event], None]
+        self,
+        loaded: LoadedConfig,
+        environ: Mapping[str, str],
+        live: Callable[[Event], None],
+        plugins: PluginModels,
     ) -> None:
         folder = loaded.paths.state_dir / "models"
         self._loaded = loaded
         self._environ = environ
         self._live = live
+        self.plugins = plugins
         self._quirks = ModelQuirksFile(folder)
         self.days = DailyUsageFile(folder)
         self.breakers = ModelBreakers(self._changed)
@@ -51,6 +54,8 @@ class ModelService:
             spec = replace(spec, max_tokens=max_tokens)
         if temperature is not None:
             spec = replace(spec, temperature=temperature)
+        if (provided := self.plugins.make(spec)) is not None:
+            return provided
         return make_model(
             spec,
             environ=self._environ,
@@ -99,18 +104,17 @@ class ModelService:
     async def found(self, current: str, *, look: bool) -> tuple[ModelChoice, ...]:
         """Return the models that can be used, each once; `look` also asks model servers on this machine."""
         config = self._loaded.config
-        listed = [ModelSuggestion(current, "in use now", not _is_free(current))]
+        listed = [ModelSuggestion(current, "in use now", not self._is_free(current))]
         for names, because in (
             ([config.model.name], "your config"),
             (config.model.fallbacks, "your config, when another fails"),
             (list(config.models), "your config"),
         ):
-            listed += [ModelSuggestion(name, because, not _is_free(name)) for name in names]
+            listed += [ModelSuggestion(name, because, not self._is_free(name)) for name in names]
         listed += suggest_all(self._environ)
         if look:
             listed += await find_local_models()
-        if tiny_is_there():
-            listed.append(ModelSuggestion(TINY, f"{TINY_LABEL}: no key, no network", costs_money=False))
+        listed += self.plugins.suggestions()
         listed.append(ModelSuggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))
         return tuple(self._choice(each, current) for each in _once(listed))
 
@@ -125,6 +129,9 @@ class ModelService:
             state=breaker.state,
             wait_s=breaker.wait_s,
         )
+
+    def _is_free(self, name: str) -> bool:
+        return name == _OFFLINE or name in self.plugins.known or provider_of(name) in FREE
 
     # --- cost -----------------------------------------------------------------------------------
 
@@ -148,10 +155,6 @@ class ModelService:
             day_tokens_limit=limits.day_tokens,
             day_cost_limit=limits.day_cost,
         )
-
-
-def _is_free(name: str) -> bool:
-    return name == _OFFLINE or name in TINY_NAMES or provider_of(name) in FREE
 
 
 def _once(listed: Sequence[ModelSuggestion]) -> list[ModelSuggestion]:

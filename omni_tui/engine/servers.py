@@ -25,6 +25,7 @@ from omni_tui.protocol.events import Notice, ServerChanged, ServerRemoved, Tools
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch, Processes, PromptsAndResources, ServerRegistry, ToolDefinition
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.servers.auth import SignInStore
 from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from omni_tui.tools.catalogue import Catalogue
@@ -50,6 +51,7 @@ class EngineServers:
         sessions: OpenSessions,
         trusted: Collection[str],
         consents: Consents,
+        transports: AddedTransports,
     ) -> None:
         self._consents = consents
         self._clients = clients
@@ -66,6 +68,7 @@ class EngineServers:
             listener=self,
             memory=KnownTransportsFile(known_transports),
             store=store,
+            added=transports,
         )
         self.cache = ResultCache(tool_settings, self.catalogue.get, self.registry.is_allowed)
 

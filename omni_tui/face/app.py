@@ -44,6 +44,7 @@ from omni_tui.face.themes import ThemeChoice, fallback_variables
 from omni_tui.face.toasts import SteadyNotification
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandDone, CommandFailed, EngineReady, JournalFailed, Notice
+from omni_tui.protocol.plugins import PluginsChanged
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import encodable, safe_line
@@ -499,6 +500,8 @@ class OmniApp(OrderedInputApp):
                 self.notify("\n".join(lines), severity="error", timeout=8.0, markup=False)
             case EngineReady():
                 self._greet(event)
+            case PluginsChanged():
+                self.themes.reload()
             case ResourceUpdated() if is_unread:
                 self.say(f"{identifier(event.server)} › {event.label} has changed.")
             case _:

@@ -26,6 +26,8 @@ from textual.theme import Theme
 from omni_tui.security.files import open_regular
 
 DEFAULT_THEME = "omni-dark"
+PLUGIN_THEMES = "plugin-themes"
+"""The folder of the state folder with the themes of plugins, one folder for each."""
 _SAVED = "face.json"
 """The file of the state folder that keeps the theme between starts."""
 _LARGEST = 100_000
@@ -68,14 +70,28 @@ _log = logging.getLogger(__name__)
 
 
 class ThemeChoice:
-    """The themes of an app. Only the first is read at the start, the others when they are needed."""
+    """The themes of an app. Only the first is read at the start, the others when they are needed.
+
+    Those of plugins stand in the state folder, where the engine writes them. Ours and those of the person
+    go before them.
+    """
 
     def __init__(self, app: App[Any], folder: str, state_dir: str) -> None:
         self._app = app
-        self._folders = [built_in_dir(), *([Path(folder)] if folder else [])]
+        self._own_folders = [built_in_dir(), *([Path(folder)] if folder else [])]
         self._state_dir = state_dir
         self.names: list[str] = []
         """The names of all themes that can be used, after `load`."""
+
+    @property
+    def _folders(self) -> list[Path]:
+        """The folders, those that go before others last."""
+        plugins = Path(self._state_dir, PLUGIN_THEMES) if self._state_dir else None
+        return [*(sorted(plugins.glob("*/")) if plugins is not None else ()), *self._own_folders]
+
+    def reload(self) -> None:
+        """Read all themes again when they are needed next: plugins have come or gone."""
+        self.names = []
 
     def begin(self, wanted: str) -> list[str]:
         """Use the wanted theme, else the saved one, else ours; return what is wrong."""

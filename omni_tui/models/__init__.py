@@ -21,7 +21,6 @@ __all__ = [
 ]
 
 OFFLINE_NAMES = frozenset({"", "offline", "offline/rules"})
-TINY_NAMES = frozenset({"tiny", "tiny/smollm2"})
 
 
 def make_model(
@@ -32,8 +31,7 @@ def make_model(
     on_text: Callable[[str, str], None] | None = None,
     on_refused: Callable[[str, str, str], None] | None = None,
 ) -> Model:
-    """Return a model: "" and "offline" are the built-in rules, "tiny" is the optional small local model,
-    any other name is LiteLLM's.
+    """Return a model of the app: "" and "offline" are the built-in rules, any other name is LiteLLM's.
 
     The key of `spec` wins over `environ`. `memory` stores what the model turns out to need. `on_text` gets
     the model's name and why it switched to text mode; `on_refused` gets the model, the tool and the reason
@@ -46,15 +44,6 @@ def make_model(
         from omni_tui.models.offline import OfflineModel
 
         return OfflineModel()
-    if name in TINY_NAMES:
-        from omni_tui.models.tiny import TinyModel
-
-        return TinyModel(
-            temperature=spec.temperature,
-            max_tokens=spec.max_tokens,
-            patience_s=spec.timeout,
-            tools=spec.tools != "none",
-        )
     from omni_tui.models.litellm import LiteLLMModel
 
     if not spec.spare_key:

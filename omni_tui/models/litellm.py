@@ -436,7 +436,8 @@ class LiteLLMModel:
             raise ModelError(
                 "permanent",
                 f"LiteLLM does not know the provider of {self.name}",
-                todo="write it as provider/model, for example anthropic/claude-sonnet-4-5, or use offline",
+                todo="write it as provider/model, for example anthropic/claude-sonnet-4-5, or use offline; "
+                "if a plugin provides it, enable that (/plugins)",
             ) from error
         return str(provider)
 

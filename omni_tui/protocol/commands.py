@@ -17,6 +17,7 @@ from omni_tui.protocol.memory import SetMemory
 from omni_tui.protocol.metrics import ReadMetrics
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.plan import DecidePlan, EditPlan
+from omni_tui.protocol.plugins import CheckPlugin, DisablePlugin, EnablePlugin, ListPlugins
 from omni_tui.protocol.prompts_and_resources import (
     Attachment,
     CompleteArgument,
@@ -420,4 +421,8 @@ AnyCommand = (
     | SearchRegistry
     | ReadRegistryServer
     | AddRegistryServer
+    | ListPlugins
+    | CheckPlugin
+    | EnablePlugin
+    | DisablePlugin
 )

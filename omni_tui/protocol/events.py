@@ -56,6 +56,7 @@ from omni_tui.protocol.memory import MemoryChanged
 from omni_tui.protocol.metrics import MetricsRead
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
+from omni_tui.protocol.plugins import PluginChecked, PluginsChanged, PluginsListed
 from omni_tui.protocol.prompts_and_resources import (
     Completions,
     PromptsAndResourcesListed,
@@ -251,9 +252,9 @@ class ServerChanged(Event):
     state: ServerState
     since: float
     label: SafeText
-    transport: Literal["stdio", "http", "sse", "memory"]
+    transport: Literal["stdio", "http", "sse", "memory", "plugin"]
     target: SafeText
-    source: Literal["user", "project", "imported", "flag", "demo", "session"]
+    source: Literal["user", "project", "imported", "flag", "demo", "session", "plugin"]
     reason: SafeText = SafeText("")
     todo: SafeText = SafeText("")
     protocol: str = ""
@@ -397,4 +398,7 @@ AnyEvent = (
     | NoteLoaded
     | RegistryFound
     | RegistryServerRead
+    | PluginsListed
+    | PluginChecked
+    | PluginsChanged
 )

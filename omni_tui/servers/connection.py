@@ -21,6 +21,7 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 from omni_tui.security.urls import shown_url
 from omni_tui.servers.activity import Activity
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransportStore, TransportChoice
@@ -57,6 +58,7 @@ class ConnectionContext:
     loading: asyncio.Lock
     sign_ins: SignIns
     listener: ServerListener
+    added: AddedTransports
     memory: KnownTransportStore | None = None
 
 
@@ -330,6 +332,7 @@ class Connection:
             wire=self.wire,
             subscribed=self._subscribed,
             listener=self._context.listener,
+            added=self._context.added,
         )
         try:
             async with self._context.starts.place() as give_back:

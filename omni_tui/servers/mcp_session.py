@@ -24,6 +24,7 @@ from omni_tui import __version__
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.call_results import STAND_INS, ProgressFn
 from omni_tui.servers.connect_strategy import ConnectOutcome, Era, TransportChoice
@@ -93,6 +94,7 @@ class McpSession:
         wire: WireLog,
         subscribed: dict[str, None],
         listener: ServerListener,
+        added: AddedTransports,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -125,6 +127,7 @@ class McpSession:
             choice.transport,
             spec,
             TransportContext(processes, log, self.leave, auth=bearer_auth, hide=secrets.hide),
+            added,
         )
         self._tap.direct = not self.transport.web
         self._calls = CallContext(

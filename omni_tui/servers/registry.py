@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.servers.auth import SignIns, SignInStore
 from omni_tui.servers.base import Dispatch
 from omni_tui.servers.connect_strategy import KnownTransportStore
@@ -24,7 +25,8 @@ class ServerRegistry:
 
     The tap asks `authority` before each `tools/call` frame. `listener` is called on the loop; what it
     raises is logged. At most `max_starts` servers start at the same time. `memory` stores how each
-    server was reached, `store` the sign-ins. Make it and use it in a running loop.
+    server was reached, `store` the sign-ins; `added` are the transports of plugins. Make it and use it in a
+    running loop.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class ServerRegistry:
         max_starts: int = 4,
         memory: KnownTransportStore | None = None,
         store: SignInStore | None = None,
+        added: AddedTransports | None = None,
     ) -> None:
         self._processes = processes
         self._listener = listener
@@ -49,6 +52,7 @@ class ServerRegistry:
             loading=loading,
             sign_ins=self.sign_ins,
             listener=listener,
+            added=added or AddedTransports(),
             memory=memory,
         )
         self._connections: dict[str, Connection] = {}

@@ -304,7 +304,6 @@ async def test_the_engine_looks_around_only_when_asked_and_never_in_the_demo(
         return [ModelSuggestion("ollama_chat/qwen3", "Ollama on this machine", costs_money=False)]
 
     monkeypatch.setattr(model_service, "find_local_models", look)
-    monkeypatch.setattr(model_service, "tiny_is_there", lambda: False)
     async with rig(tmp_path / "a", demo=False) as running:
         assert looked == []
         found = await running.ask(FindModels())

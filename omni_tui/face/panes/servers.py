@@ -254,7 +254,7 @@ class ServersPane(Pane):
             "server_refresh": server.state in _UP,
             **self._sign_in_actions(),
             "server_restart": server.state not in ("disabled", "not_allowed"),
-            "server_edit": server.source != "demo",
+            "server_edit": server.source not in ("demo", "plugin"),
             "server_switch": server.state != "not_allowed",
             "server_offers": bool(server.prompts or server.resources),
         }

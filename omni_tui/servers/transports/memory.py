@@ -1,4 +1,4 @@
-"""A server inside this process: an `MCPServer` of a plugin or a test. It must not block the loop."""
+"""A server inside this process: an `MCPServer` of a test, or one of a plugin in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from mcp.server.mcpserver import MCPServer
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.transports.base import Transport, TransportContext
+from omni_tui.servers.transports.server_thread import ServerThread, ThreadedServer
 
 
 class MemoryTransport(Transport):
-    """Runs the server of a spec in a task. Entering raises `ConnectionFailed` if the spec holds none."""
+    """Runs the server of a spec in a task, or in a thread if the spec has a `ThreadedServer`.
+
+    What runs in a task must not block the loop. Entering raises `ConnectionFailed` if the spec holds none.
+    """
 
     def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
+        self._inner: InMemoryTransport | ServerThread
 
     async def __aenter__(self) -> TransportStreams:
         server = self._spec.inside
-        if not isinstance(server, Server | MCPServer):
+        if isinstance(server, ThreadedServer):
+            self._inner = ServerThread(server)
+        elif isinstance(server, Server | MCPServer):
+            self._inner = InMemoryTransport(server)
+        else:
             what = f"{self._spec.name} is no server: {type(server).__name__}"
-            todo = "The plugin that offers it is at fault."
+            todo = "The plugin that provides it is at fault."
             raise ConnectionFailed(ConnectionFailure(what, todo, lasting=True))
-        self._inner = InMemoryTransport(server)
         return await self._inner.__aenter__()
 
     async def __aexit__(

@@ -62,7 +62,7 @@ class TinyProcess:
     ) -> AsyncGenerator[TextPart | Reply, None]:
         """Yield text, then one `Reply` with only the usage. Closing it stops the generation.
 
-        `request` is a message of the protocol in `tiny_server`, without its id. Raises `ModelError`.
+        `request` is a message of the protocol in `server`, without its id. Raises `ModelError`.
         """
         async with self._turn:
             running = await self._ready()

@@ -1,6 +1,6 @@
 """The process of the tiny local model: it keeps C++ code and 200 MB out of the engine.
 
-`python -I -S tiny_server.py MODEL_FILE [FOLDER]`, where FOLDER holds the package `xllamacpp`. It imports
+`python -I -S server.py MODEL_FILE [FOLDER]`, where FOLDER holds the package `xllamacpp`. It imports
 nothing from this package, to start fast and isolated. One JSON object a line on the standard streams:
 
     in   {"id": 1, "messages": [...], "max_tokens": 64, "temperature": 0, "schema": {...}}

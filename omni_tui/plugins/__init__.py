@@ -1,0 +1,1 @@
+"""Plugins: their interface (`api`), and how they are found, checked and installed. Imports nothing."""
