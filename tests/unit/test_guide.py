@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import keyring
 import pytest
 
-from omni_tui.cli.parser import build_parser
+from omni_tui.cli.parser import build_parser, parse
 from omni_tui.config.load import load_config
 from omni_tui.face import actions
 from omni_tui.face.themes import load_themes
@@ -19,6 +20,7 @@ KEYS = {"ANTHROPIC_API_KEY": "none", "TRACKER_TOKEN": "none", "ROBOT_KEY": "none
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [*pages(), ROOT / "README.md"]}
 EVERYTHING = "\n".join(TEXTS.values())
 EXAMPLES = [block for page in pages() for block in blocks(page) if block.language == "toml"]
+NOT_RUN = [one for page in pages() for one in blocks(page) if "skip" in one.marks]
 SETTINGS = [one for one in EXAMPLES if not {"mistaken", "theme"} & set(one.marks)]
 
 
@@ -76,6 +78,27 @@ def test_its_commands_exist() -> None:
     table = re.findall(r"^\| `omni-tui (\w+)", TEXTS["command-line.md"], re.MULTILINE)
     assert set(table) <= set(known)
     assert len(table) > 8
+
+
+def test_the_commands_in_its_sentences_are_those_of_the_command_line() -> None:
+    prose = re.sub(r"^```.*?^```$", "", EVERYTHING, flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`(omni-tui(?: [^`]*)?)`", prose))
+    assert len(named) > 15
+    assert [text for text in sorted(named) if not _is_taken(text)] == []
+    assert not _is_taken("omni-tui sessions exprot ID")
+
+
+def _is_taken(text: str) -> bool:
+    try:
+        parse(shlex.split(text)[1:])
+    except SystemExit as left:
+        return not left.code
+    return True
+
+
+@pytest.mark.parametrize("block", NOT_RUN, ids=str)
+def test_what_is_not_run_says_why(block: Block) -> None:
+    pytest.skip(f"{block} is not run: {block.marks['skip']}")
 
 
 def test_its_slash_commands_exist() -> None:
