@@ -1,8 +1,8 @@
-"""Record the main job of the demo anew: `python -m tests.recording [CAST]`.
+"""Record the demo anew, for the moving pictures of the guide: `python -m tests.recording [NAME …]`.
 
-The real app runs on a pseudo-terminal and is driven by keys: a message, the card of its call, the approval,
-the result. What it writes becomes an asciicast (version 2), and that a GIF by `agg`, which comes with the
-extra `docs`. Source of the format: https://docs.asciinema.org/manual/asciicast/v2/
+The real app runs on a pseudo-terminal and is driven by keys, as a person does it. What it writes becomes an
+asciicast (version 2), and that a GIF by `agg`, which comes with the extra `docs`.
+Source of the format: https://docs.asciinema.org/manual/asciicast/v2/
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from tests.security.pty_app import CTRL_Q, ENTER, F5, PtyApp
+from tests.security.pty_app import CTRL_Q, ENTER, F4, F5, PtyApp
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "guide" / "pictures"
 SIZE = (120, 34)
-MESSAGE = "add 17 and 25"
 LONGEST_PAUSE_S = 1.6
 """Longer pauses are shortened: nobody watches a program start."""
 KEY_S = 0.09
@@ -53,6 +52,29 @@ class Recorder(PtyApp):
             self.events.append((time.monotonic() - self._begun, text))
         return more
 
+    def say(self, words: str, *, until: str) -> None:
+        """Write a message and send it; look at what it brings."""
+        self.press(F4)
+        for letter in words:
+            self.press(letter)
+            self.look(KEY_S)
+        self.look(LOOK_S / 2)
+        self.press(ENTER)
+        self.until(until)
+        self.look(LOOK_S)
+
+    def go(self, key: str, *, until: str) -> None:
+        """Go to the approvals and press a key there; look at what it brings."""
+        self.press(F5)
+        self.look(LOOK_S)
+        self.do(key, until=until)
+
+    def do(self, key: str, *, until: str) -> None:
+        """Press a key; look at what it brings."""
+        self.press(key)
+        self.until(until)
+        self.look(LOOK_S)
+
     def look(self, seconds: float) -> None:
         """Let time pass as for a person who looks."""
         end = time.monotonic() + seconds
@@ -60,10 +82,37 @@ class Recorder(PtyApp):
             self.pump(left)
 
 
-def record() -> list[Event]:
-    """Run the demo, do its main job, and return what was written until the answer stood on the screen."""
+def main_job(person: Recorder) -> None:
+    """A message, the card of its call, the approval, the result."""
+    person.say("add 17 and 25", until="arguments shown")
+    person.go("A", until="answered")
+
+
+def rule(person: Recorder) -> None:
+    """A rule from a card: what is saved, and a second call of its kind that nobody is asked about."""
+    person.say("add 17 and 25", until="arguments shown")
+    person.go("W", until="exactly this call")
+    person.do("3", until="Allows add of demo")
+    person.do("A", until="now allowed by the rule")
+    person.do("A", until="answered")
+    person.say("add 3 and 4", until="└ 7")
+
+
+def plan(person: Recorder) -> None:
+    """A plan: its card, the approval, and its tasks as they are done."""
+    person.say("/mode orchestrator", until="ORCHESTRATOR")
+    person.say("add 17 and 25, then list my notes", until="to approve")
+    person.go("A", until="0 failed")
+
+
+SCENES: dict[str, Callable[[Recorder], None]] = {"demo": main_job, "rule": rule, "plan": plan}
+"""What is recorded, by the name of the picture."""
+
+
+def record(scene: Callable[[Recorder], None]) -> list[Event]:
+    """Run the demo, play a scene in it, and return what was written until its last picture stood."""
     with tempfile.TemporaryDirectory(prefix="omni-", dir="/tmp") as folder:
-        return _recorded(_program(Path(folder)))
+        return _recorded(_program(Path(folder)), scene)
 
 
 def _program(folder: Path) -> Path:
@@ -80,30 +129,20 @@ def _program(folder: Path) -> Path:
     return folder / "venv" / "bin" / "python"
 
 
-def _recorded(python: Path) -> list[Event]:
+def _recorded(python: Path, scene: Callable[[Recorder], None]) -> list[Event]:
     env = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "TEXTUAL_ANIMATIONS": "none"}
     env |= {"TMPDIR": "/tmp", "PYTHONPATH": ""}
-    running = Recorder([str(python), "-P", "-m", "omni_tui", "demo"], SIZE, env)
+    person = Recorder([str(python), "-P", "-m", "omni_tui", "demo"], SIZE, env)
     try:
-        running.until("slow_count")
-        running.look(LOOK_S)
-        for letter in MESSAGE:
-            running.press(letter)
-            running.look(KEY_S)
-        running.look(LOOK_S / 2)
-        running.press(ENTER)
-        running.until("arguments shown")
-        running.look(LOOK_S)
-        running.press(F5)
-        running.look(LOOK_S)
-        running.press("A")
-        running.until("answered")
-        running.look(2 * LOOK_S)
-        events = list(running.events)
-        running.press(CTRL_Q)
-        running.ended()
+        person.until("slow_count")
+        person.look(LOOK_S)
+        scene(person)
+        person.look(LOOK_S)
+        events = list(person.events)
+        person.press(CTRL_Q)
+        person.ended()
     finally:
-        running.kill()
+        person.kill()
     return events
 
 
@@ -144,19 +183,17 @@ def gif(cast: Path, to: Path) -> None:
     subprocess.run([agg(), *options, cast, to], check=True, stdout=subprocess.DEVNULL)
 
 
-def main(words: Sequence[str]) -> None:
-    """Record, and write the GIF; the asciicast goes to the named file if there is one."""
-    with tempfile.TemporaryDirectory(prefix="omni-") as folder:
-        _write(Path(words[0]) if words else Path(folder) / "demo.cast")
-
-
-def _write(cast: Path) -> None:
-    events = record()
-    if shown := foreign_paths(events):
-        raise SystemExit(f"a path of this machine is on the screen: {shown[0]}")
-    cast.write_text(asciicast(events, SIZE), encoding="utf-8")
-    gif(cast, FOLDER / "demo.gif")
-    sys.stdout.write(f"{(FOLDER / 'demo.gif').relative_to(ROOT)}\n")
+def main(names: Sequence[str]) -> None:
+    """Record the named scenes, or all."""
+    for name in names or list(SCENES):
+        events = record(SCENES[name])
+        if shown := foreign_paths(events):
+            raise SystemExit(f"a path of this machine is on the screen: {shown[0]}")
+        with tempfile.TemporaryDirectory(prefix="omni-") as folder:
+            cast = Path(folder) / f"{name}.cast"
+            cast.write_text(asciicast(events, SIZE), encoding="utf-8")
+            gif(cast, FOLDER / f"{name}.gif")
+        sys.stdout.write(f"{(FOLDER / name).relative_to(ROOT)}.gif\n")
 
 
 if __name__ == "__main__":

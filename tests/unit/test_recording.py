@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import recording
-from tests.recording import FOLDER, LONGEST_PAUSE_S, ROOT, Recorder, asciicast, foreign_paths
+from tests.recording import FOLDER, LONGEST_PAUSE_S, ROOT, SCENES, Recorder, asciicast, foreign_paths
 
 
 def test_a_recording_is_asciicast_of_version_2_without_long_pauses() -> None:
@@ -47,8 +47,9 @@ def test_without_the_program_that_makes_pictures_it_says_what_to_install(
         recording.agg()
 
 
-def test_the_picture_moves_and_is_small_enough_to_load() -> None:
-    picture = (FOLDER / "demo.gif").read_bytes()
+@pytest.mark.parametrize("name", SCENES)
+def test_the_picture_moves_and_is_small_enough_to_load(name: str) -> None:
+    picture = (FOLDER / f"{name}.gif").read_bytes()
     assert picture.startswith(b"GIF89a")
     assert picture.count(b"\x21\xf9\x04") > 10, "it has few pictures"
     assert 50_000 < len(picture) < 1_000_000
