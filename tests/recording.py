@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "guide" / "pictures"
 SIZE = (120, 34)
 LONGEST_PAUSE_S = 1.6
-"""Longer pauses are shortened: nobody watches a program start."""
+"""Longer pauses are shortened."""
 KEY_S = 0.09
 """Seconds between the letters of the message."""
 LOOK_S = 1.5
@@ -51,6 +51,13 @@ class Recorder(PtyApp):
         if text := self._decoder.decode(bytes(self.tape[before:])):
             self.events.append((time.monotonic() - self._begun, text))
         return more
+
+    def start_here(self) -> None:
+        """Begin the recording with what is on the screen now; nobody watches a program start."""
+        while self.pump(0.1):
+            pass
+        now = time.monotonic() - self._begun
+        self.events = [(now, text) for _, text in self.events]
 
     def say(self, words: str, *, until: str) -> None:
         """Write a message and send it; look at what it brings."""
@@ -135,6 +142,7 @@ def _recorded(python: Path, scene: Callable[[Recorder], None]) -> list[Event]:
     person = Recorder([str(python), "-P", "-m", "omni_tui", "demo"], SIZE, env)
     try:
         person.until("slow_count")
+        person.start_here()
         person.look(LOOK_S)
         scene(person)
         person.look(LOOK_S)
@@ -158,9 +166,9 @@ def asciicast(events: Iterable[Event], size: tuple[int, int]) -> str:
     columns, rows = size
     header = {"version": 2, "width": columns, "height": rows, "title": "omni-tui demo"}
     lines = [json.dumps(header)]
-    now = last = 0.0
+    now, last = 0.0, None
     for at, text in events:
-        now += min(at - last, LONGEST_PAUSE_S)
+        now += min(at - (at if last is None else last), LONGEST_PAUSE_S)
         last = at
         lines.append(json.dumps([round(now, 3), "o", text]))
     return "\n".join(lines) + "\n"

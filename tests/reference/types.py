@@ -95,7 +95,8 @@ def limit_words(field: FieldInfo) -> str:
             low = "not empty"
         elif isinstance(one, limits.MaxLen):
             longest = f"at most {_number(one.max_length)} entries"
-    return ", ".join(part for part in (f"{low} {high}".strip(), longest) if part)
+    between = " " if low.startswith("from") else ", "
+    return ", ".join(part for part in (between.join(filter(None, (low, high))), longest) if part)
 
 
 def _limits(metadata: list[Any], kind: Any) -> Iterator[Any]:

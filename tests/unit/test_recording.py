@@ -18,7 +18,7 @@ def test_a_recording_is_asciicast_of_version_2_without_long_pauses() -> None:
     )
     assert (header["version"], header["width"], header["height"]) == (2, 80, 24)
     assert [(kind, text) for _, kind, text in events] == [("o", "a\x1b[1m"), ("o", "é"), ("o", "c")]
-    assert [at for at, *_ in events] == [LONGEST_PAUSE_S, LONGEST_PAUSE_S + 0.5, 2 * LONGEST_PAUSE_S + 0.5]
+    assert [at for at, *_ in events] == [0.0, 0.5, LONGEST_PAUSE_S + 0.5]
     assert asciicast([], (80, 24)).count("\n") == 1
 
 

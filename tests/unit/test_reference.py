@@ -71,7 +71,7 @@ def test_types_and_limits_are_told_in_words() -> None:
     ]
     assert [limit_words(field) for field in fields.values()] == [
         "from 1 to 1,000",
-        "more than 0 at most 86,400",
+        "more than 0, at most 86,400",
         "at most 10 entries",
         "",
         "",
