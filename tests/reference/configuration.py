@@ -31,6 +31,8 @@ keyring).
 """
 Path = tuple[str, ...]
 """The keys that lead to a section."""
+APPLIES = {"live": "at once", "restart": "at the next start"}
+"""When a change of the file counts, by what a setting says of itself."""
 TIMES = ("expires", "created")
 
 
@@ -40,7 +42,7 @@ def page() -> str:
     for path, section in sections(Config):
         parts.append(f"## `[{'.'.join(path)}]`\n\n{_about(section)}")
         rows = [_row(name, field) for name, field in section.model_fields.items() if not _inner(field)]
-        parts.append(table(("key", "type", "default", "limits", "meaning", "takes effect"), rows))
+        parts.append(table(("key", "type", "default", "limits", "meaning", "a change counts"), rows))
     parts.append(_rules())
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -86,11 +88,11 @@ def _about(section: type[BaseModel]) -> str:
 
 def _row(name: str, field: FieldInfo) -> tuple[str, ...]:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    applied = str(extra.get("applied", ""))
+    applies = APPLIES.get(str(extra.get("applies", "")), "")
     kind: Any = field.rebuild_annotation()
     default = field.get_default(call_default_factory=True)
     meaning = " ".join((field.description or "").split())
-    return f"`{name}`", words(kind), _shown(default), limit_words(field), meaning, applied
+    return f"`{name}`", words(kind), _shown(default), limit_words(field), meaning, applies
 
 
 def _shown(value: object) -> str:

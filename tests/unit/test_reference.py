@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from omni_tui.cli.parser import build_parser
 from omni_tui.config.sections import Config
 from omni_tui.face import actions
-from tests.reference.configuration import sections
+from tests.reference.configuration import _row, sections
 from tests.reference.events import public_events
 from tests.reference.pages import FOLDER, PAGES
 from tests.reference.types import limit_words, prose, table, words
@@ -58,6 +58,16 @@ class Sample(BaseModel):
     names: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=10)
     pick: Literal["a", "", "c"] = "a"
     deep: dict[str, dict[str, int]] = {}
+
+
+def test_what_a_setting_says_of_itself_is_in_its_row() -> None:
+    live = Field(default=3, ge=1, description="How many.", json_schema_extra={"applies": "live"})
+
+    class Settings(BaseModel):
+        number: int = live
+
+    row = _row("number", Settings.model_fields["number"])
+    assert row == ("`number`", "whole number", "`3`", "from 1", "How many.", "at once")
 
 
 def test_types_and_limits_are_told_in_words() -> None:
