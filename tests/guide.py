@@ -83,10 +83,18 @@ def steps(block: Block) -> Iterator[Step]:
 
 
 def prints(step: Step, output: str) -> bool:
-    """Return whether a command printed what the page says; True if the page says nothing."""
+    """Return whether a command printed what the page says; True if the page says nothing.
+
+    Columns may be wider or narrower than on the page.
+    """
     if not step.lines:
         return True
     pattern = "".join(
-        r"(?:.*\n)*" if line == "…" else re.escape(line).replace("…", ".*") + r" *\n" for line in step.lines
+        r"(?:.*\n)*" if line == "…" else re.escape(_narrow(line)).replace("…", ".*") + r" *\n"
+        for line in step.lines
     )
-    return re.fullmatch(pattern, output.rstrip("\n") + "\n") is not None
+    return re.fullmatch(pattern, _narrow(output.rstrip("\n") + "\n")) is not None
+
+
+def _narrow(text: str) -> str:
+    return re.sub(r" {2,}", "  ", text)

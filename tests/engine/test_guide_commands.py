@@ -120,6 +120,8 @@ def test_what_a_page_says_wrongly_is_found() -> None:
     step = Step("omni-tui x", ("NAME  STATE", "demo  …  5", "…"))
     assert prints(step, "NAME  STATE\ndemo  idle  5\n")
     assert prints(step, "NAME  STATE\ndemo  idle  5\nmore\nand more\n")
+    assert prints(step, "NAME     STATE\ndemo     idle   5\n")
+    assert not prints(step, "NAME STATE\ndemo  idle  5\n")
     assert not prints(step, "NAME  STATE\ndemo  idle  6\n")
     assert not prints(step, "NAME  STATE\n")
     assert not prints(Step("omni-tui x", ("a",)), "a\nb\n")
