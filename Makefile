@@ -1,7 +1,7 @@
 PYTHON ?= .venv/bin/python
 UV ?= uv
 
-.PHONY: check test bench screenshots lock
+.PHONY: check test bench screenshots docs lock
 
 check:  ## style, types, import rules between packages
 	$(PYTHON) -m ruff check .
@@ -19,8 +19,13 @@ bench:  ## every figure beside a control of the same run; fails in the end if on
 	done; \
 	if [ -n "$$missed" ]; then echo "missed a budget, or broke:$$missed"; exit 1; fi
 
-screenshots:  ## draw screenshots/ anew from the running app
+screenshots:  ## draw the pictures of the guide anew from the running app, and record the demo
 	$(PYTHON) -m tests.screenshots
+	$(PYTHON) -m tests.recording
+
+docs:  ## the reference pages from the code, and the guide as a site in site/
+	$(PYTHON) -m tests.reference
+	NO_MKDOCS_2_WARNING=true $(PYTHON) -m mkdocs build --strict --config-file docs/mkdocs.yml
 
 lock:  ## resolve anew: constraints.txt (versions) and requirements.lock (hashes)
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

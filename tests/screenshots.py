@@ -1,4 +1,4 @@
-"""Draw `screenshots/` anew: `python -m tests.screenshots`.
+"""Draw the pictures of the guide anew: `python -m tests.screenshots`.
 
 The real app on the real demonstration (its server over stdio, the offline model, an engine in its
 own process), driven by keys; nothing in the pictures is made up.
@@ -22,10 +22,13 @@ from omni_tui.links import start_engine
 from omni_tui.protocol import LaunchOptions, Link
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "screenshots"
+FOLDER = ROOT / "docs" / "guide" / "pictures"
 LIMIT_S = 60.0
 ARMED_S = 0.6
 WIDE, NARROW = (160, 45), (80, 24)
+
+_FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+"""What would load a font from elsewhere."""
 
 Run = Callable[["Shot"], Awaitable[None]]
 
@@ -133,7 +136,7 @@ async def take(name: str) -> None:
 
 
 def _anywhere(svg: str, state: str) -> str:
-    """Take the paths of this machine out of a picture, keeping the width of every letter."""
+    """Take this machine's paths and what loads a font out of a picture, keeping every letter's width."""
     paths = {state: "/tmp/omni-tui-demo", str(ROOT): "~/omni-tui", sys.prefix: "~/.venv"}
 
     def tidy(text: re.Match[str]) -> str:
@@ -144,6 +147,7 @@ def _anywhere(svg: str, state: str) -> str:
         cell = float(length) / len(html.unescape(words))
         return f"{before}{cell * len(html.unescape(fewer)):.1f}{middle}{fewer}<"
 
+    svg = _FONT.sub("", svg)
     svg = re.sub(r'(<text [^>]*textLength=")([\d.]+)("[^>]*>)([^<]+)<', tidy, svg)
     left = [path for path in paths if path in svg]
     if left:
@@ -158,7 +162,7 @@ def main(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in names or list(SHOTS):
         asyncio.run(take(name))
-        sys.stdout.write(f"screenshots/{name}.svg\n")
+        sys.stdout.write(f"{(FOLDER / name).relative_to(ROOT)}.svg\n")
 
 
 if __name__ == "__main__":

@@ -253,9 +253,9 @@ ASKED_WITH_RULES: dict[str, set[str]] = {}
 """Tasks of the user that run unasked without rules, and ask with them."""
 
 
-def test_the_readme_quotes_these_rules() -> None:
+def test_the_guide_quotes_these_rules() -> None:
     rules = dojo.RULES.read_text().split("\n\n", 1)[1]
-    assert rules in Path(__file__).parents[2].joinpath("README.md").read_text()
+    assert rules in Path(__file__).parents[2].joinpath("docs/guide/security.md").read_text()
 
 
 @pytest.mark.parametrize("suite", SUITES)

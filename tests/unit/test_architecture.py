@@ -14,7 +14,7 @@ MAPS = [name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md") if (ROOT / name)
 @pytest.mark.parametrize("name", MAPS)
 def test_every_path_of_the_map_exists(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    paths = set(re.findall(r"`((?:omni_tui|tests|themes|screenshots)/[\w/.-]*)`", text))
+    paths = set(re.findall(r"`((?:omni_tui|tests|themes|docs)/[\w/.-]*)`", text))
     assert len(paths) > 5
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
 

@@ -21,7 +21,7 @@ from omni_tui.engine.handlers.servers import describe_launch
 from omni_tui.protocol import LaunchOptions
 from omni_tui.servers.transports.stdio import environment
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "servers.md").read_text(encoding="utf-8")
 NEEDED = {
     "HOME": "/home/me",
     "PATH": "/bin",
@@ -157,8 +157,8 @@ def test_consent_is_to_what_is_inherited_too() -> None:
     assert fingerprint(plain) != fingerprint(named)
 
 
-def test_the_readme_names_every_variable() -> None:
-    (said,) = [line for line in README.splitlines() if line.startswith("The program of a server gets")]
+def test_the_guide_names_every_variable() -> None:
+    (said,) = [line for line in GUIDE.splitlines() if line.startswith("The program of a server gets")]
     named = set(re.findall(r"`([A-Z_]+\*?)`", said))
     families = tuple(name[:-1] for name in named if name.endswith("*"))
     missing = {name for name in EVERY_SERVER if name.upper() not in named and not name.startswith(families)}

@@ -148,9 +148,9 @@ DAMAGES: list[Callable[[bytearray], None]] = [
 ]
 LOST: dict[Callable[[bytearray], None], int] = {
     cut_in_half: MANY * 7 // 10,  # the later half holds more of them: single ones are packed
-    cut_in_a_page: 12,
-    zeroed_leaf: 12,
-    zeroed_stretch: 96,
+    cut_in_a_page: 14,
+    zeroed_leaf: 14,
+    zeroed_stretch: 112,
     noise: 60,
 }
 """The most events that a damage can take with it: those of its pages."""

@@ -292,7 +292,7 @@ def test_names_and_short_values_are_found(value: Any) -> None:
     ],
 )
 def test_what_it_cannot_see(value: Any) -> None:
-    """As the README says."""
+    """As the guide says."""
     assert not holds(outside(COPIED, "Eve", "12.5 and sdrow"), {"text": value})
 
 

@@ -675,10 +675,10 @@ ACL = (
 )
 
 
-async def test_a_user_needs_no_more_than_the_readme_lists_and_a_wrong_password_says_so(
+async def test_a_user_needs_no_more_than_the_guide_lists_and_a_wrong_password_says_so(
     server: RedisServer, tmp_path: Path
 ) -> None:
-    assert ACL in (ROOT / "README.md").read_text()
+    assert ACL in (ROOT / "docs" / "guide" / "memory.md").read_text()
     await server.do("ACL", "SETUSER", "omni", "on", ">right password", "-@all", *ACL.split())
     await server.do("ACL", "SETUSER", "default", "off")
     address = replace(server.address, username="omni", password="right password")

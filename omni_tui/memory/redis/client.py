@@ -143,7 +143,7 @@ def trouble_of(error: BaseException, address: RedisAddress) -> RedisTrouble:
         if isinstance(cause, FileNotFoundError) and address.ca:
             return RedisTrouble("refused", f"there is no file {address.ca}", "correct [memory.redis] ca")
     answer = f"Redis answers: {str(error).strip() or type(error).__name__}"
-    acl = "if its user has an ACL, give it the commands and keys that the README lists"
+    acl = "if its user has an ACL, give it the commands and keys that the guide lists (Memory and Redis)"
     # In this order: an `AuthenticationError` is a `ConnectionError` too.
     table: tuple[tuple[type[Exception], RedisTrouble], ...] = (
         (e.AuthenticationError, RedisTrouble("refused", "Redis refuses user or password", "correct them")),
