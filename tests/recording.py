@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.security.pty_app import CTRL_Q, ENTER, F4, F5, PtyApp
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "docs" / "guide" / "pictures"
+FOLDER = ROOT / "screenshots"
 SIZE = (120, 34)
 LONGEST_PAUSE_S = 1.6
 """Longer pauses are shortened."""

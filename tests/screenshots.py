@@ -22,7 +22,7 @@ from omni_tui.links import start_engine
 from omni_tui.protocol import LaunchOptions, Link
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "docs" / "guide" / "pictures"
+FOLDER = ROOT / "screenshots"
 LIMIT_S = 60.0
 ARMED_S = 0.6
 WIDE, NARROW = (160, 45), (80, 24)
