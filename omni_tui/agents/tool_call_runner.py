@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -18,6 +17,7 @@ from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
 from omni_tui.models.message_history import arguments_of, tool_message
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.security.text_digest import text_digest
 
 logger = logging.getLogger(__name__)
 
@@ -165,8 +165,7 @@ class ToolCallRunner:
         if self._rejected >= self._settings.max_rejections:
             self._end(f"{self._rejected} calls were rejected in this turn", "say how to continue")
         same = _identity(call)
-        text = "\0".join((same, outcome.status, outcome.text))
-        key = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+        key = text_digest(same, outcome.status, outcome.text)
         self._seen[key] += 1
         times = self._seen[key]
         self._most_equal[same] = max(self._most_equal[same], times)

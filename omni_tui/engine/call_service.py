@@ -376,6 +376,15 @@ class CallService:
         for item in items:
             await self._gate.withdraw(item.id, decider="stop", reason="its turn was not continued")
 
+    async def give_up_restored(self, why: str) -> int:
+        """Withdraw the restored calls, since they may wait on another machine too; return how many."""
+        items, self._restored = list(self._restored.values()), {}
+        reason = f"it may wait on another machine, to which this session may have gone: {why}"
+        for item in items:
+            await self._gate.withdraw(item.id, decider=_RESTART, reason=reason)
+            self._refused[item.id] = Resolution("cancelled", _RESTART, reason)
+        return len(items)
+
     def follow_tasks(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Follow the calls that ran as tasks when the app ended."""
         for row in rows:
@@ -414,6 +423,7 @@ _REPEATED = (
     "Do not make it again; do something else, or ask the user what to do."
 )
 _NOT_SENT: frozenset[CallState] = frozenset(("rejected", "denied", "withheld", "expired", "cancelled"))
+_RESTART = "restart"
 _EDIT_LIMIT = 4_000
 """Most characters of edited arguments that the model is told."""
 
@@ -441,6 +451,8 @@ def _refusal(resolution: Resolution) -> str:
         return _REPEATED
     if resolution.state == "rejected" and resolution.feedback:
         return f"{text} The user says: {resolution.feedback}"
+    if resolution.state == "cancelled" and resolution.decider == _RESTART:
+        return f"Not sent from here: {resolution.reason}. Nobody refused it; you may ask for it again."
     if resolution.state in ("denied", "withheld") and resolution.reason:
         return f"{text} ({resolution.reason})"
     return text

@@ -223,8 +223,26 @@ class LiveSession:
         pending = [row for row in waiting if row.call not in running]
         if begun and self.journal.recovered:
             self._tell_of_crash(uncertain, len(pending), len(running), unfinished=bool(unfinished))
+        elsewhere = await self.memory.why_not_only_here() if pending else ""
         await self.calls.restore(pending, stand_ins)
+        if elsewhere:
+            await self._give_up(elsewhere)
         self.calls.follow_tasks([row for row in waiting if row.call in running], running)
+
+    async def _give_up(self, why: str) -> None:
+        """Withdraw calls that may wait on another machine too: they could be approved twice."""
+        number = await self.calls.give_up_restored(why)
+        what = (
+            f"{number} {'call that waited was' if number == 1 else 'calls that waited were'} withdrawn here"
+        )
+        self.notices.append(
+            Notice(
+                level="warning",
+                what=safe(f"{what}, since another machine may have this session: {why}", limit=1_200),
+                todo=safe(f"{GO_ON} to let the model ask again"),
+                ts=time.time(),
+            )
+        )
 
     def _tell_of_crash(self, uncertain: int, waiting: int, running: int, *, unfinished: bool) -> None:
         """Tell who opens the session what the crash left open, if it left anything."""

@@ -26,6 +26,7 @@ from omni_tui.memory.redis import (
     list_remote,
     names_in_redis,
 )
+from omni_tui.memory.redis_claim import read_claim
 from omni_tui.protocol import AnyEvent, Event, UserError
 from omni_tui.protocol.events import Notice, SessionOpened, SessionTitled
 from omni_tui.protocol.memory import MemoryChanged
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 _GRACE_S = 1.0
 """Seconds that the end of a session waits for what is not in Redis yet."""
 _LONG_S = 600.0
+_ASK_S = 3.0
+"""Seconds for which Redis is asked whether another machine has a session in which calls wait."""
 
 
 class RedisMemory:
@@ -217,7 +220,7 @@ class SessionMemory:
     async def follow(self) -> None:
         """Begin or end the mirror as the engine's memory says now; one that gave up begins again."""
         async with self._changing:
-            await self._end()
+            await self._end(stays_open=True)
             self._refused = ""
             if self._memory.on:
                 await self._begin()
@@ -264,10 +267,30 @@ class SessionMemory:
             self._mirror.start()
             self._mirror.wake()
 
-    async def _end(self) -> None:
+    async def why_not_only_here(self) -> str:
+        """Return why what waits in this session may wait on another machine too, "" if it cannot.
+
+        That is known of a session that was never in Redis, and of one that Redis says is open here: whoever
+        fetches that lets nothing wait. Call it before anybody can decide anything. Takes seconds if Redis
+        is away.
+        """
+        claim = await self._journal.run(read_claim)
+        if not claim.names:
+            return ""
+        try:
+            sealers = await asyncio.to_thread(self._memory.sealers)
+            async with asyncio.timeout(_ASK_S):
+                await self._memory.mirror(self._journal, sealers, _say_nothing).hold()
+        except (UserError, RedisTrouble) as error:
+            return str(error)
+        except TimeoutError:
+            return f"Redis ({self._memory.where}) does not answer"
+        return ""
+
+    async def _end(self, *, stays_open: bool = False) -> None:
         mirror, self._mirror = self._mirror, None
         if mirror is not None:
-            await mirror.close(_GRACE_S)
+            await mirror.close(_GRACE_S, stays_open=stays_open)
             if not mirror.behind:
                 await asyncio.to_thread(self._memory.left_behind.remove, self._journal.session)
 

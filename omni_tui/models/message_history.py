@@ -8,7 +8,6 @@ templates of many local models refuse.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -21,6 +20,7 @@ import msgspec
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.origin import is_elsewhere
 from omni_tui.security.text import count_hidden, encodable
+from omni_tui.security.text_digest import text_digest
 
 RESULT_LIMIT = 16_000
 """The default for the characters of one result that a model gets."""
@@ -256,7 +256,7 @@ def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: 
 
 def frame_mark(*parts: str) -> str:
     """Return the id in both tags around quoted data, a digest of it: it cannot contain its closing tag."""
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:12]
+    return text_digest(*parts)[:12]
 
 
 # --- tokens -----------------------------------------------------------------------------------

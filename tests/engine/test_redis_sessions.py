@@ -78,26 +78,47 @@ async def fetch(folder: Path, server: RedisServer, session: str) -> Any:
     return await fetch_session(server.address, sealers, session, folder / "state", vault)
 
 
-async def test_a_session_with_a_waiting_call_goes_on_elsewhere(server: RedisServer, tmp_path: Path) -> None:
+async def waiting(running: Rig) -> e.ApprovalRequested:
+    """Have the model ask for a note, and wait until the call waits and Redis knows it."""
+    await running.connected()
+    await running.ask(c.SendMessage(text="write a note"))
+    asked = await running.until(e.ApprovalRequested)
+    await mirrored(running)
+    return asked
+
+
+async def approve(running: Rig, asked: e.ApprovalRequested) -> Any:
+    return await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
+
+
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """Two machines with the same key."""
     here, there = tmp_path / "a", tmp_path / "b"
     here.mkdir()
     there.mkdir()
     with_key(there, with_key(here))
+    return here, there
+
+
+async def test_a_session_with_a_waiting_call_goes_on_elsewhere(server: RedisServer, tmp_path: Path) -> None:
+    here, there = two(tmp_path)
     async with machine(here, server, model=ScriptedModel([reply("", WRITE)])) as running:
         await running.connected()
         first = await running.by_hand("add", '{"a":1,"b":2}')
         await running.until(e.CallFinished)
-        await running.ask(c.SendMessage(text="write a note"))
-        asked = await running.until(e.ApprovalRequested)
-        await mirrored(running)
+        asked = await waiting(running)
         session = running.session.journal.session
-        # The other machine takes it while it is open here: this one says so, and goes on by itself.
-        report = await fetch(there, server, session)
-        assert (report.waiting, report.uncertain, report.info.open) == (1, 0, True)
-        await running.session.memory.follow()
+    report = await fetch(there, server, session)
+    assert (report.waiting, report.uncertain, report.info.open) == (1, 0, False)
+    # Where it was, it can be opened still, and goes on by itself; the call waits there no longer.
+    async with machine(here, server, resume=session) as running:
         told = await running.until(MemoryChanged, lambda event: event.word == "elsewhere")
         assert "goes on at" in told.why
         await running.until(e.Notice, lambda event: "not mirrored" in event.what)
+        assert not running.session.gate.pending()
+        [notice] = [note for note in running.session.notices if "withdrawn" in note.what]
+        assert "goes on at" in notice.what
+        assert isinstance(await approve(running, asked), e.CommandFailed)
     assert notes(here) + notes(there) == []
     model = ScriptedModel([reply("written")])
     async with machine(there, server, model=model, resume=session) as running:
@@ -109,12 +130,90 @@ async def test_a_session_with_a_waiting_call_goes_on_elsewhere(server: RedisServ
         assert isinstance(result, e.TextPage)
         assert "3" in result.text
         assert notes(there) == []
-        answer = await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
+        answer = await approve(running, again)
         assert isinstance(answer, e.CommandDone), answer
         await running.until(e.TurnEnded, lambda event: event.status == "done")
         assert len(notes(there)) == 1
         await mirrored(running)
     assert notes(here) == []
+
+
+async def test_what_waits_where_a_session_is_open_can_be_approved_only_there(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """Taken over while it is open: Redis may be away there, so nobody could ask it in time."""
+    here, there = two(tmp_path)
+    model = ScriptedModel([reply("", WRITE)], [reply("written")])
+    async with machine(here, server, model=model) as running:
+        asked = await waiting(running)
+        session = running.session.journal.session
+        report = await fetch(there, server, session)
+        assert (report.waiting, report.uncertain, report.info.open) == (0, 1, True)
+        async with machine(there, server, resume=session) as other:
+            assert not other.session.gate.pending()
+            assert isinstance(await approve(other, asked), e.CommandFailed)
+            assert isinstance(await approve(running, asked), e.CommandDone)
+            await running.until(e.TurnEnded, lambda event: event.status == "done")
+    assert len(notes(here)) == 1
+    assert notes(there) == []
+
+
+@pytest.mark.parametrize("store", ["redis", "sqlite"])
+async def test_a_call_that_waits_again_is_held_against_other_machines(
+    server: RedisServer, tmp_path: Path, store: str
+) -> None:
+    """After a restart, also with mirroring switched off: whoever fetches the session cannot send it."""
+    here, there = two(tmp_path)
+    async with machine(here, server, model=ScriptedModel([reply("", WRITE)])) as running:
+        await waiting(running)
+        session = running.session.journal.session
+    model = ScriptedModel([reply("written")])
+    async with machine(here, server, model=model, resume=session, store=store) as running:
+        again = await running.until(e.ApprovalRequested, lambda event: event.restored)
+        report = await fetch(there, server, session)
+        assert (report.waiting, report.uncertain, report.info.open) == (0, 1, True)
+        await running.connected()
+        assert list(running.session.gate.pending()) == [again.call]
+
+
+@pytest.mark.parametrize("how", ["away", "no key"])
+async def test_a_call_does_not_wait_again_where_nobody_can_tell_whether_it_waits_elsewhere(
+    server: RedisServer, tmp_path: Path, how: str
+) -> None:
+    here = tmp_path / "a"
+    here.mkdir()
+    with_key(here)
+    async with machine(here, server, model=ScriptedModel([reply("", WRITE)])) as running:
+        asked = await waiting(running)
+        session = running.session.journal.session
+    if how == "away":
+        server.kill()
+    else:
+        (here / "state" / "memory-key").unlink()
+    model = ScriptedModel([reply("I ask again.")])
+    async with machine(here, server, model=model, resume=session) as running:
+        await running.connected()
+        assert not running.session.gate.pending()
+        assert any("withdrawn" in note.what for note in running.session.notices)
+        assert isinstance(await approve(running, asked), e.CommandFailed)
+        assert notes(here) == []
+        # The model learns that nothing was sent, and may ask for it again.
+        assert isinstance(await running.ask(c.ContinueRun()), e.CommandDone)
+        await running.until(e.TurnEnded, lambda event: event.status == "done")
+        told = [message.text for message in model.requests[-1].messages if message.role == "tool"]
+        assert "another machine" in told[-1]
+    assert notes(here) == []
+
+
+async def test_switching_the_mirror_off_leaves_the_session_open_for_others(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    here, there = two(tmp_path)
+    async with machine(here, server, model=ScriptedModel([reply("", WRITE)])) as running:
+        await waiting(running)
+        assert isinstance(await running.ask(SetMemory(on=False)), e.CommandDone)
+        report = await fetch(there, server, running.session.journal.session)
+        assert (report.waiting, report.uncertain, report.info.open) == (0, 1, True)
 
 
 async def test_an_app_lists_what_is_in_redis_and_fetches_a_session(

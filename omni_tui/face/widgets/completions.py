@@ -1,4 +1,4 @@
-"""What the list above the composer shows: commands, names of servers, resources."""
+"""What the list above the composer shows: commands, names of servers, resources, files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.content import Content
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.prompts_resources.index import PromptOrResource, address_of, full_label
+from omni_tui.face.widgets.file_names import FileName
 from omni_tui.protocol.events import ServerChanged
 
 _TYPED = re.compile(r"/([A-Za-z_][\w-]*)[ ](.*)")
@@ -54,16 +55,31 @@ def completed_server(action: Action) -> str:
     return action.slash.partition(" ")[2]
 
 
-def completion_rows(matches: Sequence[Action | PromptOrResource]) -> list[Content]:
-    """Return the rows of the list, for commands or resources."""
-    names = [one.slash if isinstance(one, Action) else full_label(one) for one in matches]
-    column = min(max(map(len, names)), 60) + 3
+Completion = Action | PromptOrResource | FileName
+"""One row of the list."""
+
+
+def completion_rows(matches: Sequence[Completion]) -> list[Content]:
+    """Return the rows of the list."""
+    column = min(max(len(_name(one)) for one in matches), 60) + 3
     return [
         _row(one, column)
         if isinstance(one, Action)
-        else Content.assemble((f"{name:<{column}}", "$text-1"), (address_of(one), "$text-3"))
-        for one, name in zip(matches, names, strict=True)
+        else Content.assemble((f"{_name(one):<{column}}", "$text-1"), (_about(one), "$text-3"))
+        for one in matches
     ]
+
+
+def _name(one: Completion) -> str:
+    if isinstance(one, FileName):
+        return f"{one.name}/" if one.folder else one.name
+    return one.slash if isinstance(one, Action) else full_label(one)
+
+
+def _about(one: PromptOrResource | FileName) -> str:
+    if isinstance(one, FileName):
+        return "folder" if one.folder else ""
+    return address_of(one)
 
 
 def _row(action: Action, column: int) -> Content:

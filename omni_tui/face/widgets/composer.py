@@ -24,9 +24,21 @@ from textual.widgets.option_list import Option
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import RunAction
-from omni_tui.face.prompts_resources.index import PromptOrResource
 from omni_tui.face.shell import shell_of
-from omni_tui.face.widgets.completions import completed_server, completion_rows, matching_actions
+from omni_tui.face.widgets.completions import (
+    Completion,
+    completed_server,
+    completion_rows,
+    matching_actions,
+)
+from omni_tui.face.widgets.file_names import (
+    FileName,
+    Folder,
+    folder_of,
+    matching_files,
+    read_folder,
+    typed_file,
+)
 from omni_tui.face.widgets.marks import LISTED, Mentions, Pastes, too_many, typed_mention
 from omni_tui.face.widgets.message_input import MessageInput
 from omni_tui.protocol.prompts_and_resources import Attachment, ResourceSummary
@@ -123,7 +135,9 @@ class Composer(Vertical):
         self.history = MessageHistory()
         self._pastes = Pastes()
         self._mentions = Mentions()
-        self._matches: Sequence[Action | PromptOrResource] = ()
+        self._matches: Sequence[Completion] = ()
+        self._folder: Folder | None = None
+        self._picked_by_hand = False
         self._dismissed = ""
         self._trouble = self._said_of = ""
         self._pasted = ("", "")
@@ -239,7 +253,7 @@ class Composer(Vertical):
         text = self.draft
         if not text.strip():
             return
-        if self.popup_open:
+        if self.popup_open and not self._runs_as_written:
             picked = self._picked
             if isinstance(picked, Action) and not picked.argument:
                 self._do(picked, "")
@@ -324,6 +338,7 @@ class Composer(Vertical):
         """Move in the list."""
         options = self._options
         if self._matches:
+            self._picked_by_hand = True
             options.highlighted = ((options.highlighted or 0) + step) % len(self._matches)
 
     def complete(self) -> None:
@@ -338,12 +353,20 @@ class Composer(Vertical):
             mark = self._mentions.mark(action.server, action.uri, action.label) + " "
             self.prompt.replace(mark, (row, start), (row, column))
             self.prompt.move_cursor((row, start + len(mark)))
+        elif isinstance(action, FileName):
+            self.prompt.load_text(f"/{action.command} {action.written}")
+            self.prompt.move_cursor(self.prompt.document.end)
         elif isinstance(action, Action):
             self.prompt.load_text(f"/{action.slash}" + (" " if action.argument else ""))
             self.prompt.move_cursor(self.prompt.document.end)
 
     @property
-    def _picked(self) -> Action | PromptOrResource:
+    def _runs_as_written(self) -> bool:
+        """Whether Enter runs what is written: a file may be meant that is not there yet."""
+        return isinstance(self._picked, FileName) and not self._picked_by_hand
+
+    @property
+    def _picked(self) -> Completion:
         return self._matches[self._options.highlighted or 0]
 
     @property
@@ -360,7 +383,8 @@ class Composer(Vertical):
         if mentioned is not None:
             self._matches = overview.prompts_resources.find(mentioned, (ResourceSummary,), LISTED)[0]
         else:
-            self._matches = matching_actions(text, overview.servers)
+            self._matches = self._files(text) or matching_actions(text, overview.servers)
+        self._picked_by_hand = False
         options = self._options
         if options.option_count:
             options.clear_options()
@@ -370,6 +394,30 @@ class Composer(Vertical):
         options.add_options(Option(line) for line in completion_rows(self._matches))
         options.highlighted = 0
         self.set_class(True, "-popup")
+
+    def _files(self, text: str) -> list[FileName]:
+        """Return the files that fit; while their folder is being read, none."""
+        typed = typed_file(text)
+        if typed is None:
+            self._folder = None
+            return []
+        command, path = typed
+        written = folder_of(path)
+        if self._folder is None or self._folder.written != written:
+            self._folder = None
+            self._read_folder(written)
+            return []
+        return matching_files(command, path, self._folder, LISTED)
+
+    @work(group="folder", exclusive=True, exit_on_error=False)
+    async def _read_folder(self, written: str) -> None:
+        """Read a folder in a thread, and list its files if they are still asked for."""
+        folder = await asyncio.to_thread(read_folder, written)
+        typed = typed_file(self.prompt.text)
+        if typed is not None and folder_of(typed[1]) == written:
+            self._folder = folder
+            self._fill_list(self.prompt.text)
+            self._hint()
 
     # --- what changes
 
@@ -450,6 +498,8 @@ class Composer(Vertical):
         if not hint and self.popup_open:
             resource = isinstance(self._picked, ResourceSummary)
             enter = f"{send} attach it" if resource else f"{complete} complete · {send} run"
+            if isinstance(self._picked, FileName) and self._picked_by_hand:
+                enter = f"{complete} complete"
             hint = f"↑↓ pick · {enter} · esc close"
         if not hint:
             enter = f"{send} queue it" if self.busy else f"{send} send"

@@ -1,7 +1,8 @@
 """Sessions in Redis, listed and fetched into a journal here, so that they go on on this machine.
 
 Fetching takes a session over: whoever had it can no longer write it in Redis, and says so there. Nothing is
-sent to any server. What may have been sent is uncertain here; other approved calls wait again.
+sent to any server. What may have been sent is uncertain here; other approved calls wait again. No call
+waits at two places: what waits where the session is open may be approved there, and is uncertain here.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from omni_tui.memory.redis.layout import (
 )
 from omni_tui.memory.redis.memory_key import IMPORT
 from omni_tui.memory.redis.mirrored_rows import read_record
-from omni_tui.memory.redis_claim import Claim, write_claim
+from omni_tui.memory.redis_claim import Claim, read_claim, write_claim
 from omni_tui.memory.session_files import new_session_id, session_path
 from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Transaction
 from omni_tui.memory.writer import OPEN_STATES
@@ -192,6 +193,8 @@ class _Fetching:
         self._journal = journal
         self._vault = vault
         self._copy = journal.session != session
+        self._ours = False
+        """Whether this journal had the session in Redis before: then it is open nowhere else."""
         self._old = journal.head
         """The last event that was here before."""
         self._events: list[AnyEvent] = []
@@ -207,6 +210,8 @@ class _Fetching:
     async def run(self) -> FetchReport:
         facts = await _facts(self._redis, self._sealers, self._session)
         report = FetchReport(self._journal.session, facts.info)
+        noted = await self._journal.run(read_claim)
+        self._ours = facts.owner in noted.names
         await self._check_common(facts)
         await self._read_to(facts, facts.head)
         if self._copy:
@@ -314,8 +319,9 @@ class _Fetching:
             if begins is not None and trimmed:
                 title = tx.seal(begins.title.encode("utf-8", "replace"), "meta/title")
                 tx.execute("INSERT OR REPLACE INTO meta VALUES ('title', ?)", (title,))
-            for row in call_table.open_calls(tx) if self._all_lost else ():
-                if row.state in _NOT_SENT:  # what is lost may have told more of it
+            elsewhere = facts.info.open and not self._ours and not self._copy
+            for row in call_table.open_calls(tx) if self._all_lost or elsewhere else ():
+                if row.state in _NOT_SENT:  # what is lost, or not in Redis yet, may have told more of it
                     self._states.setdefault(row.call, (self._old, row.state))
             written = [self._write_call(tx, call, is_open=facts.info.open) for call in self._states]
             return [change for change in written if change is not None]
@@ -347,11 +353,10 @@ class _Fetching:
         else:
             return None  # it was proposed in what is lost, and belongs to that
         seq, known = self._states[call]
-        # What this machine's own journal says of a call is not behind.
-        told_open = is_open and seq > self._old
-        state, reason = self._state_here(
-            known, sent=self._may_be_sent(seq, known, is_open=told_open), lacks_args=lacks_args
-        )
+        # What this machine's own journal says of a call is not behind, unless another one had it since.
+        told_open = is_open and (seq > self._old or not self._ours)
+        sent = self._may_be_sent(seq, known, is_open=told_open)
+        state, reason = self._state_here(known, sent=sent, lacks_args=lacks_args)
         tx.execute("DELETE FROM calls WHERE call = ?", (call,))
         row = replace(row, state=state, nonce="")
         (call_table.insert if state in OPEN_STATES else call_table.adopt)(tx, row)
@@ -362,14 +367,23 @@ class _Fetching:
         )
 
     def _may_be_sent(self, seq: int, state: CallState, *, is_open: bool) -> bool:
-        """Whether a call, last known of by an event, may have been sent since without a word here."""
+        """Whether a call, last known of by an event, may have been sent since without a word here.
+
+        Where the session is open, that may happen at any time, also after this. (In a copy what waits is
+        cancelled in any case.)
+        """
         lost_since = bool(self._all_lost) and self._all_lost[-1] > seq
-        return state in _NOT_SENT and (lost_since or (state == "approved" and is_open))
+        may_yet = is_open and (state == "approved" or not self._copy)
+        return state in _NOT_SENT and (lost_since or may_yet)
 
     def _state_here(self, state: CallState, *, sent: bool, lacks_args: bool) -> tuple[CallState, str]:
         """Return what fetching makes of a state, and why ("" if nothing)."""
         if sent:
-            return "uncertain", "it may or may not have been sent there: what happened next is not in Redis"
+            return (
+                "uncertain",
+                "it may or may not have been sent where this session was open, or may be sent there yet: "
+                "what happened next is not in Redis",
+            )
         if state == "dispatching":
             return "uncertain", "another machine was running this; it may or may not have happened"
         if state in _NOT_SENT and self._copy:

@@ -135,6 +135,7 @@ class SessionMirror:
         self._head = 0
         self._wake = asyncio.Event()
         self._closing = False
+        self._stays_open = False
         self._info_at = 0.0
         self._heading: tuple[str, float] | None = None
         self._state = MirrorState("connecting", 0, time.time())
@@ -164,6 +165,20 @@ class SessionMirror:
         """Begin. It tries until it is closed."""
         self._task = asyncio.create_task(self._run(), name=f"mirror {self._session[:8]}")
 
+    async def hold(self) -> None:
+        """Become the owner and have Redis say that the session is open here, without sending any event.
+
+        From then on whoever fetches it lets nothing wait that waits here. Not for a mirror that was
+        started. Raises `RedisTrouble`, also where another machine has the session, `JournalBroken`.
+        """
+        await asyncio.to_thread(load_library)
+        try:
+            async with connection(self._address) as redis:
+                await self._claim(redis)
+                await self._append(redis, self._nothing())
+        except _GivenUp as end:
+            raise RedisTrouble("refused", str(end), end.todo) from None
+
     def wake(self) -> None:
         """Events are on disk. Costs nothing: the task does the rest."""
         self._wake.set()
@@ -177,8 +192,12 @@ class SessionMirror:
         """Whether nothing happened in the session yet: such a one is not sent to Redis."""
         return self._journal.head <= _OPENED
 
-    async def close(self, grace: float) -> None:
-        """Send what is left, for at most `grace` seconds if Redis answers, and end."""
+    async def close(self, grace: float, *, stays_open: bool = False) -> None:
+        """Send what is left, for at most `grace` seconds if Redis answers, and end.
+
+        `stays_open`: only the mirror ends. Redis goes on saying that the session is open.
+        """
+        self._stays_open = stays_open
         if self._task is None:
             return
         self._closing = True
@@ -411,6 +430,6 @@ class SessionMirror:
             created=created,
             updated=time.time(),
             events=batch.first + len(batch.entries) - 1,
-            open=not closing,
+            open=self._stays_open or not closing,
         )
         return seal_info(self._sealer, self._session, info)
