@@ -44,7 +44,9 @@ def test_a_link_that_leads_nowhere_fails(tmp_path: Path) -> None:
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "index.md").write_text("# A\n\n[b](b.md)\n")
     settings = (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8")
-    (tmp_path / "mkdocs.yml").write_text(settings.partition("\nnav:")[0].replace("../site", "site"))
+    settings = settings.partition("\nnav:")[0].replace("../site", "site")
+    settings = settings.replace("- pictures.py", f"- {ROOT / 'docs' / 'pictures.py'}")
+    (tmp_path / "mkdocs.yml").write_text(settings)
     done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
     assert done.returncode != 0
     assert "b.md" in done.stderr
