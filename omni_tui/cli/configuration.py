@@ -13,15 +13,8 @@ import msgspec
 from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
 from omni_tui.config.load import LoadedConfig
-from omni_tui.config.problems import (
-    COMMAND_LINE,
-    ENVIRONMENT,
-    KeyPath,
-    dotted,
-    location_text,
-    problem,
-    setting_location,
-)
+from omni_tui.config.origins import origin_of
+from omni_tui.config.problems import ENVIRONMENT, KeyPath, dotted, problem, setting_location
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import Problem
@@ -160,22 +153,6 @@ def _every_setting(loaded: LoadedConfig) -> Iterator[tuple[str, Any, KeyPath]]:
     for section, values in loaded.config.model_dump(exclude={"servers"}).items():
         for key, value in values.items():
             yield dotted((section, key)), value, (section, key)
-
-
-def origin_of(loaded: LoadedConfig, place: KeyPath) -> tuple[str, str]:
-    """Return the layer of a setting, and its file and line, variable or flag."""
-    where = (loaded.origins or {}).get(place, "")
-    if not where:
-        return "default", ""
-    if where == COMMAND_LINE:
-        return "flag", location_text(where, place)
-    if where == ENVIRONMENT:
-        return "environment", location_text(where, place)
-    if loaded.env_file.path is not None and where.startswith(f"{loaded.env_file.path}:"):
-        return "env file", where
-    project = loaded.paths.project_file
-    of_project = project is not None and where.startswith(f"{project}:")
-    return ("project" if of_project else "user"), where
 
 
 def _server(spec: ServerSpec) -> dict[str, Any]:

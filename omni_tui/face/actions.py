@@ -140,6 +140,8 @@ _APP = (
     Action("audit", "", "app", "Show audit",
            "Show who or which rule decided what in this session, and what came of it",
            rules.show_audit, "", "audit", "WORDS"),
+    Action("settings", "", "app", "Change settings", "Show and change the settings of your config file",
+           app.show_settings, "", "settings", "WORDS"),
     Action("stats", "", "app", "Show call statistics", "Show how the calls of this session went",
            turns.show_stats, "", "stats"),
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),

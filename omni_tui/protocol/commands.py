@@ -50,6 +50,7 @@ from omni_tui.protocol.session_search import (
     SearchSessions,
     TagSession,
 )
+from omni_tui.protocol.settings import ReadSettings, WriteSetting
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 from omni_tui.protocol.trust import AcceptTool, ReadChange
@@ -349,6 +350,8 @@ AnyCommand = (
     | AddServer
     | RemoveServer
     | FindHostFiles
+    | ReadSettings
+    | WriteSetting
     | ImportServers
     | ReadServerLog
     | SignIn

@@ -83,6 +83,7 @@ from omni_tui.protocol.rules import (
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerRead
 from omni_tui.protocol.session_search import SessionPreviewed, SessionsFound
+from omni_tui.protocol.settings import SettingsRead
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
 from omni_tui.protocol.trust import ChangeRead
@@ -352,6 +353,7 @@ AnyEvent = (
     | TextPage
     | FileSaved
     | HostFilesFound
+    | SettingsRead
     | ServerLogRead
     | SessionsListed
     | ReplayDone
