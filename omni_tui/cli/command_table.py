@@ -70,6 +70,7 @@ _FUNCTIONS = {
     "sessions resume": "remote_sessions:resume",
     "audit": "audit:audit",
     "doctor": "doctor:doctor",
+    "completion": "completion:completion",
 }
 """The module in `omni_tui.cli` and the function of each command; a coroutine function is awaited."""
 

@@ -40,6 +40,7 @@ _DESCRIPTIONS = {
     "sessions": "List, search, show, rename, tag, delete, back up, restore, export or import "
     "saved sessions.",
     "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
+    "completion": "Print the script with which bash, zsh or fish completes commands, options and values.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -325,6 +326,10 @@ def build_parser() -> Parser:
     for each in audit.values():
         each.add_argument("id", metavar="ID", nargs="?", default="", help="only this session")
     command("doctor", "check this machine")
+    completion = command("completion", "print the script with which your shell completes omni-tui")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+    )
     return parser
 
 
