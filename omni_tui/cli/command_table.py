@@ -72,6 +72,7 @@ _FUNCTIONS = {
     "audit": "audit:audit",
     "doctor": "doctor:doctor",
     "plugins": "plugins:plugins",
+    "completion": "completion:completion",
 }
 """The module in `omni_tui.cli` and the function of each command; a coroutine function is awaited."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,15 +12,8 @@ import msgspec
 from omni_tui.cli.options import load_configuration
 from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
 from omni_tui.config.load import LoadedConfig
-from omni_tui.config.problems import (
-    COMMAND_LINE,
-    ENVIRONMENT,
-    KeyPath,
-    dotted,
-    location_text,
-    problem,
-    setting_location,
-)
+from omni_tui.config.origins import origin_of
+from omni_tui.config.problems import ENVIRONMENT, KeyPath, dotted, problem, setting_location
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import Problem
@@ -34,10 +26,11 @@ def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
         return ()
     # Loads the actions of all panes: half a second, only with [keys].
     import omni_tui.face.app  # noqa: F401
-    from omni_tui.face.keys import check_keys
+    from omni_tui.face.keys import check_keys, key_conflicts
 
     origins = loaded.origins or {}
-    _, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
+    keymap, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
+    wrong += key_conflicts(keymap)
     return tuple(
         problem(
             setting_location(origins, "keys", each.name),
@@ -63,36 +56,38 @@ def config(arguments: argparse.Namespace) -> int:
 
 
 def _check(loaded: LoadedConfig, as_json: bool) -> int:
-    loaded = dataclasses.replace(loaded, problems=(*loaded.problems, *key_problems(loaded)))
+    keys = key_problems(loaded)
     stuck = [spec for spec in loaded.servers if spec.problem and spec.enabled]
     if as_json:
         print_json(
             {
                 "file": str(loaded.paths.config_file),
-                "problems": [msgspec.to_builtins(each) for each in loaded.problems],
+                "problems": [msgspec.to_builtins(each) for each in (*loaded.problems, *keys)],
                 "servers": [{"name": spec.name, "problem": spec.problem} for spec in stuck],
                 "notes": [msgspec.to_builtins(each) for each in loaded.notes],
             }
         )
     else:
-        _print_check(loaded)
+        _print_check(loaded, keys)
         for spec in stuck:
             print_result(f"the server {spec.name} cannot start: {spec.problem}")
-    if loaded.problems:
+    if loaded.problems or keys:
         return ExitStatus.USAGE
     return ExitStatus.FAILED if stuck else ExitStatus.DONE
 
 
-def _print_check(loaded: LoadedConfig) -> None:
-    for each in loaded.problems:
+def _print_check(loaded: LoadedConfig, keys: tuple[Problem, ...]) -> None:
+    for each in (*loaded.problems, *keys):
         print_result(f"{each.where}: {each.what}" + (f"\n    {each.todo}" if each.todo else ""))
     for each in loaded.notes:
         print_note(f"{each.where}: {each.what}")
-    if loaded.problems:
-        count = len(loaded.problems)
-        after = (
-            "until they are corrected, every call asks" if loaded.serious else "these servers do not start"
-        )
+    if loaded.problems or keys:
+        count = len(loaded.problems) + len(keys)
+        after = "these keys do not do what they should"
+        if loaded.problems:
+            after = "these servers do not start"
+        if loaded.serious:
+            after = "until they are corrected, every call asks"
         print_note(f"{count} mistake{'s' if count > 1 else ''}; {after}")
     elif loaded.first_run:
         print_result(f"there is no config file yet; create {loaded.paths.config_file}")
@@ -160,22 +155,6 @@ def _every_setting(loaded: LoadedConfig) -> Iterator[tuple[str, Any, KeyPath]]:
     for section, values in loaded.config.model_dump(exclude={"servers"}).items():
         for key, value in values.items():
             yield dotted((section, key)), value, (section, key)
-
-
-def origin_of(loaded: LoadedConfig, place: KeyPath) -> tuple[str, str]:
-    """Return the layer of a setting, and its file and line, variable or flag."""
-    where = (loaded.origins or {}).get(place, "")
-    if not where:
-        return "default", ""
-    if where == COMMAND_LINE:
-        return "flag", location_text(where, place)
-    if where == ENVIRONMENT:
-        return "environment", location_text(where, place)
-    if loaded.env_file.path is not None and where.startswith(f"{loaded.env_file.path}:"):
-        return "env file", where
-    project = loaded.paths.project_file
-    of_project = project is not None and where.startswith(f"{project}:")
-    return ("project" if of_project else "user"), where
 
 
 def _server(spec: ServerSpec) -> dict[str, Any]:

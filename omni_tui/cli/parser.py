@@ -43,6 +43,7 @@ _DESCRIPTIONS = {
     "audit": "Check or export the audit: who or which rule decided what, on which bytes, and the outcome.",
     "plugins": "List, check, enable, disable, install and remove plugins, or begin one. A plugin adds "
     "models, tools, transports, memory or themes, and runs with the app's own rights.",
+    "completion": "Print the script with which bash, zsh or fish completes commands, options and values.",
     "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
@@ -361,6 +362,10 @@ def build_parser() -> Parser:
         )
     )
     command("doctor", "check this machine")
+    completion = command("completion", "print the script with which your shell completes omni-tui")
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish"
+    )
     return parser
 
 

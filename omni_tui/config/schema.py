@@ -77,7 +77,7 @@ def config_schema() -> dict[str, Any]:
         "type": "array",
         "items": rule,
         "description": "Rules that decide on the calls that they match.",
-        "applies": "live",
+        "applies": "restart",
     }
     return schema
 

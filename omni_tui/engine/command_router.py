@@ -30,6 +30,7 @@ from omni_tui.engine.handlers.server_settings import ServerSettingsHandlers
 from omni_tui.engine.handlers.servers import ServerHandlers
 from omni_tui.engine.handlers.session_search import SessionSearchHandlers
 from omni_tui.engine.handlers.sessions import SessionHandlers
+from omni_tui.engine.handlers.settings import SettingsHandlers
 from omni_tui.engine.handlers.tools import ToolHandlers
 from omni_tui.engine.handlers.traces import TraceHandlers
 from omni_tui.engine.handlers.trust import TrustHandlers
@@ -63,6 +64,7 @@ class CommandRouter:
             **ArrivalHandlers(engine, client).table(),
             **SessionHandlers(engine, client).table(),
             **ServerHandlers(engine, client).table(),
+            **SettingsHandlers(engine, client).table(),
             **HostFileHandlers(engine, client).table(),
             **ServerSettingsHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),

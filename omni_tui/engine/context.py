@@ -17,6 +17,7 @@ from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
+from omni_tui.engine.config_in_force import ConfigInForce
 from omni_tui.engine.consents import Consents
 from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
@@ -56,7 +57,7 @@ class EngineContext:
     """Everything that the sessions and clients of one engine share. Made by `open_engine`."""
 
     options: LaunchOptions
-    loaded: LoadedConfig
+    config: ConfigInForce
     environ: dict[str, str]
     """What references resolve from; grows by the secrets that are sealed at run time."""
     pool: MeteredPool
@@ -83,6 +84,11 @@ class EngineContext:
     redis: RedisMemory
     metrics: Metrics
     telemetry: Telemetry
+
+    @property
+    def loaded(self) -> LoadedConfig:
+        """The configuration that counts now."""
+        return self.config.loaded
 
     def connection(self, server: str) -> Connection:
         """Return a server's connection. Raises `UserError` if there is no such server."""

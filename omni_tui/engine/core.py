@@ -16,6 +16,7 @@ from omni_tui.approvals.rule_book import RuleBook
 from omni_tui.config.load import LoadedConfig
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
+from omni_tui.engine.config_in_force import ConfigInForce
 from omni_tui.engine.consents import Consents
 from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
@@ -138,7 +139,7 @@ async def open_engine(
     await plugins.open()
     context = EngineContext(
         options=options,
-        loaded=loaded,
+        config=ConfigInForce(loaded),
         environ=dict(environ),
         pool=pool,
         vault=vault,
@@ -216,6 +217,11 @@ class Engine:
         await self.plugins.start(wait=self.context.options.headless)
         if self.context.options.connect == "all":
             await self.context.registry.start(self.context.options.only)
+
+    def watch_config(self) -> None:
+        """Use changes of the config files from now on, as far as they can count while the app runs."""
+        watching = self.context.config.watch(self.context, self.servers)
+        self.context.tasks.spawn(watching, "watching the config files")
 
     async def stop(self) -> None:
         """Park what runs, end every server within 5 s, close the journals."""

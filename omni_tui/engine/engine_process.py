@@ -117,6 +117,8 @@ async def _start(options: LaunchOptions, outbox: EventBuffer, watch: ExitWatchdo
         await engine.leave(client)
         raise _ClientGone
     await engine.start_servers()
+    if not (options.headless or options.demo):
+        engine.watch_config()
     return engine, client
 
 

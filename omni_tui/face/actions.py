@@ -153,6 +153,8 @@ _APP = (
     Action("plugins", "", "app", "Show plugins",
            "List the plugins that are installed; check one, switch it on or off",
            app.show_plugins, "", "plugins"),
+    Action("settings", "", "app", "Change settings", "Show and change the settings of your config file",
+           app.show_settings, "", "settings", "WORDS"),
     Action("stats", "", "app", "Show call statistics", "Show how the calls of this session went",
            turns.show_stats, "", "stats"),
     Action("trace", "", "app", "Show trace", "Show where the time of the last turns went",

@@ -24,7 +24,7 @@ from omni_tui.face.clock import Clock, Stillness, SystemClock
 from omni_tui.face.event_pump import EventPump
 from omni_tui.face.garbage_collector import GarbageCollector
 from omni_tui.face.input_order import EngineGone, OrderedInputApp
-from omni_tui.face.keys import check_keys, key_of
+from omni_tui.face.keys import check_keys, key_conflicts, key_of
 from omni_tui.face.messages import (
     AttachResource,
     CopyText,
@@ -134,6 +134,7 @@ class OmniApp(OrderedInputApp):
         settings = read_ui(self.options.config_path) if self.options.config_path else UiSettings()
         self._titled, self._rings = settings.title, settings.bell
         self.keymap, problems = check_keys(settings.keys)
+        problems += key_conflicts(self.keymap)
         if self.keymap:
             self.set_keymap(self.keymap)
         self.themes = ThemeChoice(self, self.options.themes_dir, self.options.state_dir)

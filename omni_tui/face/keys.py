@@ -43,6 +43,31 @@ def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProble
     return keymap, problems
 
 
+def key_conflicts(keymap: Mapping[str, str]) -> list[KeyProblem]:
+    """Return the keys of a keymap that another action has too, in the same pane or everywhere."""
+    problems = []
+    for name, keys in keymap.items():
+        action = actions.get(name)
+        for key in map(_canonical, keys.split(",")):
+            for other in actions.all_actions():
+                if other is action or not _meet(action, other):
+                    continue
+                if key in map(_canonical, other.keys_now(keymap).split(",")):
+                    why = f"{key} is also the key of {other.name}, so one of the two does nothing"
+                    problems.append(KeyProblem(name, why))
+    return problems
+
+
+def _meet(one: actions.Action, other: actions.Action) -> bool:
+    """Whether both can be asked for at the same place."""
+    return one.where == other.where or "app" in (one.where, other.where)
+
+
+def _canonical(key: str) -> str:
+    key = key.strip()
+    return _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+
+
 def is_key(text: str) -> bool:
     """Return whether this names a key, with or without modifiers: `A`, `f5`, `ctrl+x`, `alt+enter`."""
     plus = text == "+" or text.endswith("++")

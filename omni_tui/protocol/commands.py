@@ -54,6 +54,7 @@ from omni_tui.protocol.session_search import (
     SearchSessions,
     TagSession,
 )
+from omni_tui.protocol.settings import ReadSettings, WriteSetting
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 from omni_tui.protocol.traces import ReadTraces
@@ -354,6 +355,8 @@ AnyCommand = (
     | AddServer
     | RemoveServer
     | FindHostFiles
+    | ReadSettings
+    | WriteSetting
     | ImportServers
     | ReadServerLog
     | SignIn

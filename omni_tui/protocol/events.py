@@ -88,6 +88,7 @@ from omni_tui.protocol.rules import (
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerRead
 from omni_tui.protocol.session_search import SessionPreviewed, SessionsFound
+from omni_tui.protocol.settings import SettingsRead
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
 from omni_tui.protocol.traces import TracesRead
@@ -359,6 +360,7 @@ AnyEvent = (
     | TextPage
     | FileSaved
     | HostFilesFound
+    | SettingsRead
     | ServerLogRead
     | SessionsListed
     | ReplayDone

@@ -15,6 +15,7 @@ ROOT = Path(omni_tui.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MAKER = "security/text.py"
 JSON_MAKERS = {
+    "face/screens/settings.py": "what the person typed for a setting; the engine checks it",
     MAKER: "printable ASCII by `json.dumps`",
     "face/form/exact_json.py": "the same, with numbers as they were written",
     "face/prompts_resources/fields.py": "`json.dumps` of what a person typed, and of a schema of names",

@@ -31,12 +31,14 @@ class ImportedServer:
     """One server of a file. `values` are its settings as a config file has them, empty if it is unusable.
 
     `notes`: what was read differently or not taken over. `project`: the folder that it was meant for.
+    `held`: why it must not start as it is, whatever the environment has.
     """
 
     spec: ServerSpec
     values: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     project: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class _FileReader:
         secrets = spec.secrets | read.secrets
         spec = replace(spec, problem=spec.problem or read.unmet, secrets=secrets)
         notes += [*read.notes, *_unused(read)]
-        return ImportedServer(spec, read.values, tuple(notes), entry.project)
+        return ImportedServer(spec, read.values, tuple(notes), entry.project, read.unmet)
 
 
 def _unused(read: ForeignEntry) -> Iterator[str]:

@@ -50,6 +50,8 @@ def take_over(server: ImportedServer, host: Host, path: FilePath, keep: KeepSecr
             "and import it again"
         )
     values, kept = _without_secrets(server, keep)
+    if server.held:  # in the file nothing else would keep it from starting
+        values["enabled"] = False
     values["imported_from"] = host.title
     try:
         update_server(path, name, values, revision="")

@@ -46,16 +46,17 @@ class HostFileHandlers(Handlers):
         fresh = [each for each in imported.entries if each.spec.name not in names]
         left_out: list[str] = []
         saved = 0
-        for each in fresh:
-            spec = each.spec
-            if command.save and not self._context.options.demo:
-                try:
-                    spec = await self._saved(each, imported)
-                    saved += 1
-                except NotTaken as error:
-                    left_out.append(f"{spec.name} is not in your config file: {error}")
-            self._engine.sessions.server_allowed(spec.name)
-            await self._engine.servers.add(spec)
+        async with self._context.unsaved.lock:
+            for each in fresh:
+                spec = each.spec
+                if command.save and not self._context.options.demo:
+                    try:
+                        spec = await self._saved(each, imported)
+                        saved += 1
+                    except NotTaken as error:
+                        left_out.append(f"{spec.name} is not in your config file: {error}")
+                self._engine.sessions.server_allowed(spec.name)
+                await self._engine.servers.add(spec)
         return CommandDone(text=safe(_told(imported, [each.spec for each in fresh], saved, left_out)))
 
     async def _saved(self, server: ImportedServer, imported: ImportedServers) -> ServerSpec:
@@ -64,13 +65,12 @@ class HostFileHandlers(Handlers):
         for secret in server_secrets(server.spec):
             context.redactor.add(secret)
         path = context.loaded.paths.config_file
-        async with context.unsaved.lock:
-            try:
-                taken = await self._in_pool(
-                    take_over, server, imported.host, path, partial(keep_secret, context)
-                )
-            except UserError as error:
-                raise NotTaken(str(error)) from None
+        try:
+            taken = await self._in_pool(
+                take_over, server, imported.host, path, partial(keep_secret, context)
+            )
+        except UserError as error:
+            raise NotTaken(str(error)) from None
         section = ServerSection.model_validate(taken.values)
         spec = server_spec(
             taken.name, section, "user", context.environ, folder=path.parent, config=context.loaded.config

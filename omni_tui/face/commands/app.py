@@ -112,3 +112,10 @@ def restart_engine(shell: Shell, _argument: str) -> None:
 def leave(shell: Shell, _argument: str) -> None:
     """Leave the app."""
     shell.leave()
+
+
+def show_settings(shell: Shell, words: str) -> None:
+    """Show and change the settings of the config file."""
+    from omni_tui.face.screens.settings import SettingsScreen
+
+    shell.show(SettingsScreen(words.strip()))
