@@ -47,6 +47,7 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
+from omni_tui.protocol.goals import ActionsProposed, GoalStated, GoalTracked
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.memory import MemoryChanged
@@ -385,6 +386,9 @@ AnyEvent = (
     | CallLoaded
     | CallContentLoaded
     | NoteLoaded
+    | ActionsProposed
+    | GoalStated
+    | GoalTracked
     | RegistryFound
     | RegistryServerRead
 )
