@@ -295,7 +295,7 @@ class ServerSection(Section):
 
     `inherit` names more environment variables for its program (see `config.server_environment`). With
     `tasks = false` the server is not offered to answer calls with tasks. `registry`: its name in the public
-    registry that it was added from; such a server starts only after the person allowed it in the app.
+    registry, or that of its bundle; such a server starts only after the person allowed it in the app.
     """
 
     command: str = ""

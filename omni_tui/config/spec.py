@@ -12,6 +12,8 @@ ServerSource = Literal["user", "project", "imported", "flag", "demo", "session"]
 ToolCallingSetting = Literal["auto", "native", "text", "none"]
 TransportKind = Literal["stdio", "http", "sse", "memory"]
 
+BUNDLE = "bundle:"
+"""What the `registry` of a server begins with that came from a bundle."""
 SOURCE_WORDS: dict[ServerSource, str] = {
     "user": "your config",
     "project": "the project's config",

@@ -157,6 +157,8 @@ _APP = (
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),
     Action("find_server", "", "app", "Find server", "Search the public registry for a server to add",
            servers.find, "", "find", "WORDS"),
+    Action("add_bundle", "", "app", "Add bundle", "Add the server in a bundle (.mcpb), not yet allowed",
+           servers.add_bundle, "", "bundle", "FILE"),
     Action("edit_server", "", "app", "Edit server", "Change a server's settings",
            servers.edit, "", "edit", "SERVER"),
     Action("enable_server", "", "app", "Enable server", "Enable a server, in your config too",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from omni_tui.face.commands.values import ask_for_value
 from omni_tui.face.messages import SelectServer, ShowServerLog
-from omni_tui.face.shell import Shell, say_reply
+from omni_tui.face.shell import Shell, request, say_reply
 from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
 from omni_tui.protocol.server_settings import DisableServer, EnableServer
 
@@ -52,6 +52,27 @@ def find(shell: Shell, words: str) -> None:
 
     if not isinstance(shell.screen, RegistrySearchScreen):
         shell.show(RegistrySearchScreen(words), added)
+
+
+def add_bundle(shell: Shell, path: str) -> None:
+    """Look at a bundle and add its server."""
+    if path:
+        shell.in_background(_open_bundle(shell, path), "manage")
+    else:
+        ask_for_value(shell, "add_bundle")
+
+
+async def _open_bundle(shell: Shell, path: str) -> None:
+    from omni_tui.face.screens.registry_server import RegistryServerScreen
+    from omni_tui.protocol.public_registry import OpenBundle, RegistryServerRead
+
+    def added(server: str | None) -> None:
+        if server:
+            shell.post_message(SelectServer(server))
+
+    reply = await request(shell, OpenBundle(path=path))
+    if isinstance(reply, RegistryServerRead):
+        shell.show(RegistryServerScreen(reply.info), added)
 
 
 def edit(shell: Shell, server: str) -> None:
