@@ -294,19 +294,18 @@ class TurnRunner:
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one commit: a turn that has begun has its message.
         told: tuple[AnyEvent, ...] = () if message is None else (self.model_message(turn, message),)
-        if mode == "auto" and waiting is not None:
+        if mode != "chat" and waiting is not None:
             told = (*told, goal_stated(turn, waiting.words))
         if not await self._begun(turn, *told, started):
             return
         policy = self._context.turn_settings(self._settings.system, self._feed.budget)
-        report_since: float | None = None
+        report_since = None if mode == "chat" else asyncio.get_running_loop().time()
         if mode == "orchestrator":
             self._plans.begin(turn)
             ended = await run_orchestrated(
                 self, self._plans, model, turn=turn, settings=policy, limits=self._context.plan_limits()
             )
         elif mode == "auto":
-            report_since = asyncio.get_running_loop().time()
             async with autonomous(policy, self._context.plan_limits(), self._plans.waits) as policy:
                 ended = await run_turn(self, model, turn=turn, settings=policy, resume=resume)
         else:
@@ -352,7 +351,7 @@ class TurnRunner:
         return True
 
     async def _report(self, ended: TurnEnded, elapsed_s: float) -> None:
-        """Journal what an autonomous turn did, whatever the model says."""
+        """Journal what a turn of auto or orchestrator did, whatever the model says."""
         usage = self._conversation.used.get(ended.turn, Usage())
         make = partial(turn_report, ended=ended, elapsed_s=elapsed_s, usage=usage)
         report = await self._journal.run(make)

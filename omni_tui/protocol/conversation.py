@@ -183,7 +183,7 @@ class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Journalled):
-    """What an autonomous turn did, as the journal has it: every call, not what the model says of them.
+    """What a turn of auto or orchestrator did, from the journal: every call, not what a model says of it.
 
     `states` counts all calls by their state; `calls` are at most 200 of them, those that did not succeed
     first. `elapsed_s` is of this stretch of the turn. `goal` is in the person's words; each of its `parts`

@@ -44,7 +44,7 @@ class GoalPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoalStated(Journalled):
-    """The goal of an autonomous turn in the person's words, and its parts if they listed some."""
+    """The goal of a turn of auto or orchestrator: the person's words, and the parts that they listed."""
 
     turn: str
     goal: SafeText

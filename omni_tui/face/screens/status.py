@@ -65,7 +65,8 @@ class ConnectionsScreen(LinesScreen):
             self.view.show(
                 [Content.styled("No servers. /add adds one, /find searches for one.", "$text-2")]
             )
-        self.foot(key_line(("esc", "back"), words="F2 goes to the servers"))
+        key = shell_of(self).key("show_servers")
+        self.foot(key_line(("esc", "back"), words=f"{key} goes to the servers" if key else ""))
 
 
 class ModelUsageScreen(LinesScreen):
