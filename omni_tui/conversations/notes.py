@@ -78,10 +78,14 @@ def _report(report: RunReport) -> str:
     names = {call.call: f"{safe_line(call.server)} › {call.label}" for call in report.calls}
     total = sum(report.states.values())
     lines = [f"report: {total} call{'' if total == 1 else 's'}" + (f" ({counts})" if counts else "")]
-    lines += [f"goal: {report.goal}"] if report.goal else []
+    whole = len(report.parts) == 1  # then the goal is its only part
+    lines += [f"goal: {report.goal}"] if report.goal and not whole else []
     for part in report.parts:
         shown = ", ".join(dict.fromkeys(names[call] for call in part.calls if call in names))
-        lines.append(f"{part.state.replace('_', ' ')}: {part.text}" + (f" ({shown})" if shown else ""))
+        state = part.state.replace("_", " ")
+        lines.append(
+            (f"goal, {state}: " if whole else f"{state}: ") + part.text + (f" ({shown})" if shown else "")
+        )
     failed = [call for call in report.calls if call.state not in ("succeeded", "cached")]
     lines += [f"{call.state}: {names[call.call]}" for call in failed]
     lines += [f"open: {words}" for words in report.open]

@@ -108,7 +108,7 @@ async def test_the_report_stands_though_the_model_writes_nothing_and_calls_nothi
         assert report.states == {}
         assert report.parts == (GoalPart(text=SafeText("reach it"), state="not_checked"),)
         assert notices(running)[-1].what == "no calls"
-        assert "not checked: reach it" in "\n".join(await notes(running))
+        assert "goal, not checked: reach it" in "\n".join(await notes(running))
 
 
 async def test_what_is_open_is_named(tmp_path: Path) -> None:

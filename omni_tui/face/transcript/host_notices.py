@@ -77,10 +77,12 @@ def _report(event: RunReport) -> tuple[str, str, list[str]]:
     total = sum(event.states.values())
     what = f"{counted(total, 'call')}: {counts}" if total else "no calls"
     names = {call.call: f"{identifier(call.server)} › {call.label}" for call in event.calls}
-    more = [f"goal: {safe_line(event.goal, limit=_GOAL)}"] if event.goal else []
+    whole = len(event.parts) == 1  # then the goal is its only part
+    more = [f"goal: {safe_line(event.goal, limit=_GOAL)}"] if event.goal and not whole else []
     for part in event.parts:
         shown = ", ".join(dict.fromkeys(names[call] for call in part.calls if call in names))
-        more.append(f"{_GOAL_STATES[part.state]}: {part.text}" + (f"  ({shown})" if shown else ""))
+        state = f"goal, {_GOAL_STATES[part.state]}" if whole else _GOAL_STATES[part.state]
+        more.append(f"{state}: {part.text}" + (f"  ({shown})" if shown else ""))
     more += [
         f"{_STATES.get(call.state, call.state)}: {identifier(call.server)} › {call.label}"
         for call in event.calls
