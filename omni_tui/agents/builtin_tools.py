@@ -6,10 +6,11 @@ import json
 from typing import Literal
 
 from omni_tui.agents.agent_host import ToolOutcome
+from omni_tui.agents.goal import track_goal
 from omni_tui.agents.turn_limits import TurnSettings
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import ToolCall
-from omni_tui.models.builtin_tool_specs import FIND_TOOLS, FOUND, PAGE
+from omni_tui.models.builtin_tool_specs import FIND_TOOLS, FOUND, PAGE, TRACK_GOAL
 from omni_tui.models.message_history import FROM_SERVER, arguments_of
 from omni_tui.protocol.context import BuiltinToolCalled
 from omni_tui.security.text import safe_line, strip_invisible
@@ -23,6 +24,8 @@ async def call_builtin(call: ToolCall, writer: TurnWriter, settings: TurnSetting
     arguments = arguments_of(call) or {}
     if call.name == FIND_TOOLS.name:
         return await _find(writer, arguments)
+    if call.name == TRACK_GOAL.name:
+        return await track_goal(writer, arguments)
     return await _read(writer, arguments, min(PAGE, settings.result_limit))
 
 

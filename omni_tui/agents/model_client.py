@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from omni_tui.agents.proposed_actions import actions_proposed
 from omni_tui.agents.request_builder import RequestBuilder
 from omni_tui.agents.turn_limits import TurnSettings
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
@@ -298,6 +299,10 @@ class ModelClient:
             self._price(reply.usage),
             self._writer.message(reply.message),
         ]
+        if self._settings.proposes:
+            turn, agent = self._writer.turn, self._writer.agent
+            proposed = actions_proposed(turn, reply.message, self._writer.host.tools(), agent=agent)
+            events += [proposed] if proposed is not None else []
         self._forget()
         # From here on the commit is completed, so the calls need results.
         self._expect(reply.message.calls)

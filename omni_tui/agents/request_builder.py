@@ -20,7 +20,7 @@ from omni_tui.models.base import (
     WindowFinder,
 )
 from omni_tui.models.budget import BudgetExceeded, forecast
-from omni_tui.models.builtin_tool_specs import READ_RESULT
+from omni_tui.models.builtin_tool_specs import READ_RESULT, TRACK_GOAL
 from omni_tui.models.message_history import estimate
 from omni_tui.models.summary import LONGEST, clean, digest, summary_request
 from omni_tui.models.window import FittedRequest
@@ -79,6 +79,8 @@ class RequestBuilder:
             room=limit // 2 if limit is not None else None,
             cost=lambda tool: window.cost(model, tool),
         )
+        if self._settings.goal and offered:
+            offered = (*offered, TRACK_GOAL)
         return (*offered, READ_RESULT) if window.readable else offered
 
     # --- summaries ------------------------------------------------------------------------------

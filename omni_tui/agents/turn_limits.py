@@ -20,6 +20,9 @@ You work by yourself in this mode: the person has given you a goal and may not b
 it step by step without asking back; where something is unclear, choose what changes least and say so. \
 Stop when the goal is reached, or when it cannot be reached with these tools.
 
+Call `track_goal` together with your first calls, with the parts of the goal, and once more before your \
+last answer, with the state of each part and the calls that show it.
+
 End with a report in Markdown: what was done, by which calls; what failed or was refused; what is left."""
 
 _TICK_S = 1.0
@@ -43,6 +46,8 @@ class TurnSettings:
 
     For autonomous turns: `goal` goes before the person's words, `max_seconds` is the time of work for
     display, and `late` tells a cancelled turn whether its time was up.
+
+    `proposes`: each answer with calls is told as a list of proposed actions before the first is decided.
     """
 
     max_steps: int = 25
@@ -66,6 +71,7 @@ class TurnSettings:
     late: Callable[[], TurnStopped | None] | None = None
     goal: str = ""
     max_seconds: float = 0.0
+    proposes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

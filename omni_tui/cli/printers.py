@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omni_tui.cli.output import print_note, print_result, shortened
 from omni_tui.protocol import AnyEvent, encode_record
+from omni_tui.protocol.conversation import RunReport
 from omni_tui.protocol.deciders import decided_by, outcome_words
 from omni_tui.protocol.events import (
     Answer,
@@ -80,8 +81,8 @@ class TextPrinter:
             )
         if isinstance(event, AwaitingTools) and event.servers:
             return f"… waiting for the tools of {', '.join(event.servers)}"
-        if isinstance(event, TurnEnded):
-            return _ended(event)
+        if isinstance(event, RunReport | TurnEnded):
+            return _of_turn(event)
         if isinstance(event, RuleAdded):
             return f"+ rule {safe_line(event.id)}: {event.sentence}"
         if isinstance(event, RuleRevoked):
@@ -155,6 +156,15 @@ def _loaded(event: SessionLoaded | CallLoaded | NoteLoaded) -> str:
 
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
+
+
+def _of_turn(event: RunReport | TurnEnded) -> str:
+    if isinstance(event, TurnEnded):
+        return _ended(event)
+    from omni_tui.conversations.notes import note_of
+
+    told = note_of(event)
+    return told.text if told is not None else ""
 
 
 def _ended(event: TurnEnded) -> str:

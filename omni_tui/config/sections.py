@@ -383,8 +383,8 @@ class ServerSection(Section):
 
     `inherit` names more environment variables for its program (see `config.server_environment`). With
     `tasks = false` the server is not offered to answer calls with tasks. `imported_from` is the program
-    that it was imported from, `registry` its name in the public registry that it was added from: such a
-    server starts when the person has allowed it.
+    that it was imported from, `registry` its name in the public registry, or that of its bundle:
+    such a server starts when the person has allowed it.
     """
 
     command: str = setting("", "The program to run; a server has a command or a url.", live=True)

@@ -14,6 +14,8 @@ TransportKind = Literal["stdio", "http", "sse", "memory", "plugin"]
 PLUGIN_PREFIX = "plugin+"
 """How an address begins that a transport of a plugin reaches: `plugin+SCHEME:…`."""
 
+BUNDLE = "bundle:"
+"""What the `registry` of a server begins with that came from a bundle."""
 SOURCE_WORDS: dict[ServerSource, str] = {
     "user": "your config",
     "project": "the project's config",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import ContextSummarised
+from omni_tui.protocol.conversation import RunReport
 from omni_tui.protocol.deciders import decided_by
 from omni_tui.protocol.loaded import NoteLoaded
 from omni_tui.protocol.models import ModelFellBack
@@ -40,18 +41,20 @@ def note_of(event: AnyEvent) -> Note | None:
             return Note(f"{event.to} answered instead of {event.model}: {event.reason}", warning=True)
         case e.ModelChanged():
             return Note(f"model: {event.name}")
-        case e.SessionRewound():
-            return Note(f"rewound: the model forgot {event.messages:,} of its messages, to here")
         case ServerRequestOpened() if event.stage == "asked":
             return Note(f"{safe_line(event.server)} asked: {event.message}"[:_LONGEST])
         case ServerRequestClosed():
             return Note(f"that request was {event.outcome}")
+        case RunReport() if event.goal:  # those of earlier versions have no goal, and were not told
+            return Note(_report(event)[:_LONGEST], turn=event.turn)
         case _:
-            return _of_plan(event)
+            return _of_plan_or_rewind(event)
 
 
-def _of_plan(event: AnyEvent) -> Note | None:
+def _of_plan_or_rewind(event: AnyEvent) -> Note | None:
     match event:
+        case e.SessionRewound():
+            return Note(f"rewound: the model forgot {event.messages:,} of its messages, to here")
         case PlanProposed():
             return Note(_plan(event)[:_LONGEST], turn=event.turn)
         case PlanDecided():
@@ -67,6 +70,26 @@ def _of_plan(event: AnyEvent) -> Note | None:
             return Note(text, bool(event.failed), event.turn)
         case _:
             return None
+
+
+def _report(report: RunReport) -> str:
+    """Return the report of a turn, from the journal: goal, calls, failures, what is open."""
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
+    names = {call.call: f"{safe_line(call.server)} › {call.label}" for call in report.calls}
+    total = sum(report.states.values())
+    lines = [f"report: {total} call{'' if total == 1 else 's'}" + (f" ({counts})" if counts else "")]
+    whole = len(report.parts) == 1  # then the goal is its only part
+    lines += [f"goal: {report.goal}"] if report.goal and not whole else []
+    for part in report.parts:
+        shown = ", ".join(dict.fromkeys(names[call] for call in part.calls if call in names))
+        state = part.state.replace("_", " ")
+        lines.append(
+            (f"goal, {state}: " if whole else f"{state}: ") + part.text + (f" ({shown})" if shown else "")
+        )
+    failed = [call for call in report.calls if call.state not in ("succeeded", "cached")]
+    lines += [f"{call.state}: {names[call.call]}" for call in failed]
+    lines += [f"open: {words}" for words in report.open]
+    return "\n".join(lines)
 
 
 def _because(reason: str) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
 from omni_tui.agents import ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.agent_host import EarlierResult
+from omni_tui.agents.goal import goal_stated
 from omni_tui.agents.turn_limits import autonomous
 from omni_tui.agents.turn_writer import uninterrupted
 from omni_tui.engine.call_service import CallService
@@ -24,12 +26,12 @@ from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import SessionSettings, TurnModes
-from omni_tui.memory import Journal, JournalBroken, call_table
+from omni_tui.engine.turn_report import turn_report
+from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode, SafeText, UserError
-from omni_tui.protocol.conversation import ReportedCall, RunReport
 from omni_tui.protocol.events import (
     AwaitingTools,
     ModelMessage,
@@ -46,14 +48,12 @@ from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.resilience.pauses import Pauses
 from omni_tui.resilience.retry import RetryPolicy
-from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 200_000
 _STOP_S = 3.0
-_MOST_REPORTED = 200
 
 
 class TurnInProgress(Exception):
@@ -67,6 +67,8 @@ class _QueuedMessage:
     message: Message
     mode: Mode
     model: str
+    words: str
+    """What the person wrote, without what was attached."""
 
 
 class TurnRunner:
@@ -180,7 +182,7 @@ class TurnRunner:
         self._plans.remember(events)
         self._conversation.unfinished = ""
         self._queue.append(turn)
-        self._pending[turn] = _QueuedMessage(message, mode, model)
+        self._pending[turn] = _QueuedMessage(message, mode, model, text)
         self._go()
         return turn
 
@@ -206,7 +208,7 @@ class TurnRunner:
         for behind, text in self._conversation.queued.items():
             mode, model = self._turns.mode(behind), self._settings.model
             self._queue.append(behind)
-            self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model)
+            self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model, text)
         self._conversation.queued = {}
         self._go()
 
@@ -297,22 +299,24 @@ class TurnRunner:
         self._ending = False
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one commit: a turn that has begun has its message.
-        told = () if message is None else (self.model_message(turn, message),)
+        told: tuple[AnyEvent, ...] = () if message is None else (self.model_message(turn, message),)
+        if mode != "chat" and waiting is not None:
+            told = (*told, goal_stated(turn, waiting.words))
         if not await self._begun(turn, *told, started):
             return
         policy = self._context.turn_settings(self._settings.system, self._feed.budget)
         policy = replace(policy, retry=self._retry)
-        report_since: float | None = None
+        report_since = None if mode == "chat" else asyncio.get_running_loop().time()
         if mode == "orchestrator":
             self._plans.begin(turn)
             ended = await run_orchestrated(
                 self, self._plans, model, turn=turn, settings=policy, limits=self._context.plan_limits()
             )
         elif mode == "auto":
-            report_since = asyncio.get_running_loop().time()
             async with autonomous(policy, self._context.plan_limits(), self._plans.waits) as policy:
                 ended = await run_turn(self, model, turn=turn, settings=policy, resume=resume)
         else:
+            policy = replace(policy, proposes=True)
             ended = await run_turn(self, model, turn=turn, settings=policy, resume=resume)
         # Whoever stops it now comes too late: it ends as it did, and must not stay without its end.
         await uninterrupted(asyncio.ensure_future(self._end(ended, report_since)))
@@ -320,7 +324,7 @@ class TurnRunner:
     async def _end(self, ended: TurnEnded, report_since: float | None) -> None:
         """Journal how a turn ended, with a report of what it did since that moment of the loop's time."""
         if report_since is not None and not self._parked:
-            await self._report(ended.turn, asyncio.get_running_loop().time() - report_since)
+            await self._report(ended, asyncio.get_running_loop().time() - report_since)
         self._ending = True
         if not self._parked:
             missing = tuple(safe_line(name) for name in self._missing)
@@ -356,24 +360,11 @@ class TurnRunner:
             return False
         return True
 
-    async def _report(self, turn: str, elapsed_s: float) -> None:
-        """Journal what an autonomous turn did, whatever the model says; nothing if it made no calls."""
-        rows = await self._journal.run(lambda tx: call_table.of_turn(tx, turn))
-        if not rows:
-            return
-        shown = sorted(rows, key=lambda row: row[3] == "succeeded")[:_MOST_REPORTED]
-        usage = self._conversation.used.get(turn, Usage())
-        report = RunReport(
-            turn=turn,
-            states=dict(Counter(state for *_, state in rows)),
-            calls=tuple(
-                ReportedCall(call=call, server=server, label=identifier(tool), state=state)
-                for call, server, tool, state in shown
-            ),
-            elapsed_s=elapsed_s,
-            tokens=usage.input + usage.output,
-            cost=usage.cost,
-        )
+    async def _report(self, ended: TurnEnded, elapsed_s: float) -> None:
+        """Journal what a turn of auto or orchestrator did, whatever the model says."""
+        usage = self._conversation.used.get(ended.turn, Usage())
+        make = partial(turn_report, ended=ended, elapsed_s=elapsed_s, usage=usage)
+        report = await self._journal.run(make)
         await self._journal.commit(report)
 
     @staticmethod

@@ -18,6 +18,7 @@ from omni_tui.face.commands import (
     context,
     models,
     navigation,
+    prompts_resources,
     rules,
     servers,
     sessions,
@@ -56,6 +57,8 @@ class Action(msgspec.Struct, frozen=True):
     """Whether its keys go before those of the focused widget."""
     former: str = ""
     """The name that it had before: `[keys]` still takes it."""
+    spellings: tuple[str, ...] = ()
+    """Other slash commands that mean it: those of MCPOmni Connect."""
 
     @property
     def usage(self) -> str:
@@ -109,16 +112,16 @@ _APP = (
            models.budget, "", "budget", "KEY AMOUNT"),
     Action("theme", "", "app", "Change theme", "Change the colour theme", app.theme, "", "theme", "NAME"),
     Action("new_session", "", "app", "New session", "Start an empty session",
-           sessions.new_session, "", "clear"),
+           sessions.new_session, "", "clear", spellings=("clear_history",)),
     Action("sessions", "f7", "app", "Sessions",
            "Search, look into, resume, rename, tag or delete saved sessions",
            sessions.open_session, "", "sessions", "WORDS|ID"),
     Action("save_conversation", "", "app", "Save conversation",
            "Save this conversation as JSON, .md, .html or .cast",
-           sessions.save_conversation, "", "save", "FILE"),
+           sessions.save_conversation, "", "save", "FILE", spellings=("save_history",)),
     Action("load_conversation", "", "app", "Load conversation",
            "Load a conversation from a file, as a new session",
-           sessions.load_conversation, "", "load", "FILE"),
+           sessions.load_conversation, "", "load", "FILE", spellings=("load_history",)),
     Action("history", "f8", "app", "History", "List the turns of this conversation, and jump to one",
            sessions.show_history, "", "history", "WORDS"),
     Action("remote_sessions", "", "app", "Sessions in Redis",
@@ -165,6 +168,8 @@ _APP = (
     Action("add_server", "", "app", "Add server", "Add a server", servers.add, "", "add"),
     Action("find_server", "", "app", "Find server", "Search the public registry for a server to add",
            servers.find, "", "find", "WORDS"),
+    Action("add_bundle", "", "app", "Add bundle", "Add the server in a bundle (.mcpb), not yet allowed",
+           servers.add_bundle, "", "bundle", "FILE"),
     Action("edit_server", "", "app", "Edit server", "Change a server's settings",
            servers.edit, "", "edit", "SERVER"),
     Action("enable_server", "", "app", "Enable server", "Enable a server, in your config too",
@@ -174,18 +179,22 @@ _APP = (
     Action("restart_server", "", "app", "Restart server", "End a server and start it again",
            servers.restart, "", "restart", "SERVER"),
     Action("import_servers", "", "app", "Import servers", "Import servers from another program",
-           servers.import_file, "", "import", "PATH"),
+           servers.import_file, "", "import", "PATH", spellings=("add_servers",)),
     Action("remove_server", "", "app", "Remove server", "End a server and remove it",
-           servers.remove, "", "remove", "SERVER"),
+           servers.remove, "", "remove", "SERVER", spellings=("remove_server",)),
     Action("refresh", "", "app", "Refresh lists", "List tools, prompts and resources again",
            servers.refresh, "", "refresh", "SERVER"),
-    Action("connections", "", "app", "Show connections", "Show the state of every server",
-           navigation.go_to("servers"), "", "connections"),
-    Action("status", "", "app", "Show status", "Show version, mode, model, session and paths",
+    Action("connections", "", "app", "Show connections",
+           "Show each server: its state, how it is reached, what is wrong with it",
+           app.connections, "", "connections"),
+    Action("status", "", "app", "Show status",
+           "Show mode, model, servers, session, memory, Redis and budget",
            app.status, "", "status"),
     Action("health", "", "app", "Show health",
            "Show what works and what does not: servers, models, Redis, disk, key store",
            app.show_health, "", "health"),
+    Action("api_stats", "", "app", "Show model usage", "Show requests, tokens and cost of each model",
+           models.show_usage, "", "api_stats", spellings=("usage",)),
     Action("log", "", "app", "Show server log", "Show what a server wrote on stderr",
            servers.show_log, "", "log", "SERVER"),
     Action("wire", "", "app", "Show wire log", "Show the messages to and from a server",
@@ -194,6 +203,10 @@ _APP = (
            servers.browse("prompts"), "", "prompts", "FILTER"),
     Action("resources", "", "app", "Browse resources", "Browse the resources of all servers",
            servers.browse("resources"), "", "resources", "FILTER"),
+    Action("prompt", "", "app", "Get a prompt", "Get a prompt of a server, with its arguments",
+           prompts_resources.get_prompt, "", "prompt", "NAME key=value"),
+    Action("resource", "", "app", "Read a resource", "Read any resource by its address, listed or not",
+           prompts_resources.read_resource, "", "resource", "URI", spellings=("subscribe",)),
     Action("questions", "", "app", "Go to server requests", "Go to the oldest request of a server",
            navigation.show_server_request, "", "questions"),
     Action("messages", "", "app", "Show notifications", "Show the notifications of this start again",
@@ -355,8 +368,10 @@ def slash_commands() -> tuple[Action, ...]:
 
 
 def by_slash(name: str) -> Action | None:
-    """Return the action of a slash command, None if there is none of that name."""
-    return next((action for action in _registry.values() if action.slash == name), None)
+    """Return the action of a slash command, in any of its spellings, None if there is none of that name."""
+    exact = (action for action in _registry.values() if action.slash == name)
+    other = (action for action in _registry.values() if name in action.spellings)
+    return next(exact, None) or next(other, None)
 
 
 def bindings(where: Where) -> list[BindingType]:

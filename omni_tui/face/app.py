@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from inspect import isawaitable
 from pathlib import Path
 from time import monotonic
@@ -614,6 +614,13 @@ class OmniApp(OrderedInputApp):
     def private_dir(self) -> str:
         """The state folder, "" if there is none."""
         return self.options.state_dir if Path(self.options.state_dir or "/nowhere").is_dir() else ""
+
+    @property
+    def theme_names(self) -> Sequence[str]:
+        """The names of the themes that can be used."""
+        if not self.themes.names:
+            self.themes.load()
+        return self.themes.names
 
     def change_theme(self, name: str) -> None:
         """Use a theme and remember it."""

@@ -109,6 +109,10 @@ class Shell(Protocol):
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
 
+    @property
+    def theme_names(self) -> Sequence[str]:
+        """The names of the themes that can be used."""
+
     def change_theme(self, name: str) -> None:
         """Use a theme and remember it."""
 

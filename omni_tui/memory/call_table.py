@@ -55,6 +55,17 @@ class GrantSpent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCall:
+    """What is known of a call of a turn without opening its body."""
+
+    call: str
+    server: str
+    tool: str
+    state: str
+    provider_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallRow:
     """One call. `args` is the exact canonical JSON to send; `created` is in Unix seconds."""
 
@@ -190,10 +201,13 @@ def origins(tx: Transaction) -> dict[str, tuple[str, CallOrigin]]:
     }
 
 
-def of_turn(tx: Transaction, turn: str) -> list[tuple[str, str, str, str]]:
-    """Return call, server, tool and state of every call of a turn, in order."""
-    found = tx.execute("SELECT call, server, tool, state FROM calls WHERE turn = ? ORDER BY rowid", (turn,))
-    return [(row[0], row[1], row[2], row[3]) for row in found]
+def of_turn(tx: Transaction, turn: str) -> list[TurnCall]:
+    """Return every call of a turn, in order."""
+    found = tx.execute(
+        "SELECT call, server, tool, state, provider_call_id FROM calls WHERE turn = ? ORDER BY rowid",
+        (turn,),
+    )
+    return [TurnCall(*row) for row in found]
 
 
 def rejected_of(tx: Transaction, turn: str) -> list[tuple[str, str, str]]:

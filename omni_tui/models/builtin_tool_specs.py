@@ -46,5 +46,38 @@ READ_RESULT = ToolSpec(
     },
     read_only=True,
 )
-BUILTIN_TOOLS = (FIND_TOOLS, READ_RESULT)
+TRACK_GOAL = ToolSpec(
+    name="track_goal",
+    description=(
+        "State the parts of the goal, and later what became of each. A part counts as reached only if a "
+        "call that succeeded shows it. Answered by Omni TUI itself."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "parts": {
+                "type": "array",
+                "description": "All parts of the goal, each time",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "string", "description": "The part, in the person's words"},
+                        "state": {"type": "string", "enum": ["open", "reached", "not_reached"]},
+                        "calls": {
+                            "type": "array",
+                            "items": {"type": "string"},
+                            "description": "Names of the tools whose calls show it",
+                        },
+                    },
+                    "required": ["text", "state"],
+                    "additionalProperties": False,
+                },
+            }
+        },
+        "required": ["parts"],
+        "additionalProperties": False,
+    },
+    read_only=True,
+)
+BUILTIN_TOOLS = (FIND_TOOLS, READ_RESULT, TRACK_GOAL)
 BUILTIN_TOOL_NAMES = frozenset(tool.name for tool in BUILTIN_TOOLS)

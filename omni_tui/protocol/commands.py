@@ -27,7 +27,12 @@ from omni_tui.protocol.prompts_and_resources import (
     SaveResourcePart,
     SubscribeResource,
 )
-from omni_tui.protocol.public_registry import AddRegistryServer, ReadRegistryServer, SearchRegistry
+from omni_tui.protocol.public_registry import (
+    AddRegistryServer,
+    OpenBundle,
+    ReadRegistryServer,
+    SearchRegistry,
+)
 from omni_tui.protocol.remote_sessions import FetchSession, ListRemoteSessions
 from omni_tui.protocol.rules import (
     AddRule,
@@ -422,6 +427,7 @@ AnyCommand = (
     | SaveConversation
     | LoadConversation
     | SearchRegistry
+    | OpenBundle
     | ReadRegistryServer
     | AddRegistryServer
     | ListPlugins

@@ -7,6 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from omni_tui.protocol.base import Event, Journalled
+from omni_tui.protocol.goals import GoalPart
 from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import Mode, TurnLimit, TurnStatus, Usage
@@ -211,10 +212,11 @@ class ReportedCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Journalled):
-    """What an autonomous turn did, as the journal has it: every call, not what the model says of them.
+    """What a turn of auto or orchestrator did, from the journal: every call, not what a model says of it.
 
     `states` counts all calls by their state; `calls` are at most 200 of them, those that did not succeed
-    first. `elapsed_s` is of this stretch of the turn.
+    first. `elapsed_s` is of this stretch of the turn. `goal` is in the person's words; each of its `parts`
+    is reached, not reached or not checked. `open`: what is left, in a line each.
     """
 
     turn: str
@@ -223,3 +225,6 @@ class RunReport(Journalled):
     elapsed_s: float
     tokens: int = 0
     cost: float | None = None
+    goal: SafeText = SafeText("")
+    parts: tuple[GoalPart, ...] = ()
+    open: tuple[SafeText, ...] = ()

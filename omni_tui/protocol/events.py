@@ -48,6 +48,7 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
+from omni_tui.protocol.goals import ActionsProposed, GoalStated, GoalTracked
 from omni_tui.protocol.health import HealthRead
 from omni_tui.protocol.host_files import HostFilesFound
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
@@ -398,6 +399,9 @@ AnyEvent = (
     | CallLoaded
     | CallContentLoaded
     | NoteLoaded
+    | ActionsProposed
+    | GoalStated
+    | GoalTracked
     | RegistryFound
     | RegistryServerRead
     | PluginsListed

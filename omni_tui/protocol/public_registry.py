@@ -22,6 +22,12 @@ class SearchRegistry(Command, frozen=True):
     cursor: str = ""
 
 
+class OpenBundle(Command, frozen=True):
+    """Ask for `RegistryServerRead` of a bundle (`.mcpb`) in a file. Unpacks and starts nothing."""
+
+    path: str
+
+
 class ReadRegistryServer(Command, frozen=True):
     """Ask for `RegistryServerRead`: a server that was found, and what one of its launches comes to.
 

@@ -36,6 +36,7 @@ _NAMES = {
     ),
 }
 _LONGEST_NAME = 60
+_OTHER = re.compile(r"[^A-Za-z0-9._-]")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.+_!-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _CURLY = re.compile(r"\{([^{}]*)\}")
@@ -81,7 +82,7 @@ class Launch:
         return not self.missing and not self.wrong
 
 
-def questions(launch: RegistryPackage | RegistryRemote) -> tuple[LaunchQuestion, ...]:
+def launch_questions(launch: RegistryPackage | RegistryRemote) -> tuple[LaunchQuestion, ...]:
     """Return what to ask for, in the order of the entry. Raises `RegistryError`."""
     if isinstance(launch, RegistryRemote):
         derived = _Derivation({})
@@ -90,13 +91,6 @@ def questions(launch: RegistryPackage | RegistryRemote) -> tuple[LaunchQuestion,
         derived = _Derivation({})
         derived.package(launch)
     return tuple(derived.asked.values())
-
-
-def derive_launch(launch: RegistryPackage | RegistryRemote, answers: Mapping[str, str]) -> Launch:
-    """Return what a package or an address comes to. Raises `RegistryError`."""
-    if isinstance(launch, RegistryRemote):
-        return derive_address(launch, answers)
-    return derive_command(launch, answers)
 
 
 def derive_command(package: RegistryPackage, answers: Mapping[str, str]) -> Launch:
@@ -273,7 +267,8 @@ class _Derivation:
                 answer = quote(answer, safe="")
             before = asked.value[at : found.start()]
             filled += [before, answer]
-            own += [before, "x" if variable.secret and self._is_persons(answer) else answer]
+            persons = variable.secret and self._is_persons(answer)
+            own += [before, "x" if persons or f"{place}.{found[1]}" in self._wrong else answer]
             at = found.end()
         # Pieces of an entry, each harmless, must not become a reference side by side.
         _check_text("".join([*own, asked.value[at:]]))
@@ -398,18 +393,14 @@ def _check_address(url: str, *, filled: bool) -> None:
         raise RegistryError("its address is not https: what you send could be read on the way")
 
 
-def launch_label(launch: RegistryPackage | RegistryRemote) -> str:
-    """Return the command line or address without answers, "" if it cannot be run here."""
-    try:
-        derived = derive_launch(launch, {})
-    except RegistryError:
-        return ""
-    return derived.url or shlex.join([derived.command, *derived.args])
+def plain_name(text: str) -> str:
+    """Return what letters, digits, dots and dashes of a name there are; "server" if there are none."""
+    return _OTHER.sub("-", text[:_LONGEST_NAME]).strip("-.") or "server"
 
 
 def free_name(registry_name: str, taken: Collection[str]) -> str:
     """Return a name for `[servers.NAME]` that no server has: the last part of the registry's name."""
-    base = registry_name.rpartition("/")[2][:_LONGEST_NAME] or "server"
+    base = plain_name(registry_name.rpartition("/")[2].rpartition(":")[2])
     name, number = base, 2
     while name in taken:
         name, number = f"{base}-{number}", number + 1

@@ -196,7 +196,7 @@ def _each(value: Any, read: Any, problems: list[str], what: str) -> tuple[Any, .
         try:
             found.append(read(each))
         except RegistryError as error:
-            problems.append(f"{what} {number}: {error}")
+            problems.append(f"{what} {number} is left out: {error}")
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from omni_tui.config.server_display import display_command, display_digest
-from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
+from omni_tui.config.spec import BUNDLE, SOURCE_WORDS, ServerSpec
 from omni_tui.heavy_import import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.identifiers import identifier
@@ -412,7 +412,8 @@ class Connection:
             self.state, self._reason = "failed", self._misconfigured()
         elif not self.spec.allowed:
             todo = "Allow it if you trust where it comes from; it has not run."
-            place = "the public registry" if self.spec.registry else place
+            if self.spec.registry:
+                place = "a bundle" if self.spec.registry.startswith(BUNDLE) else "the public registry"
             self.state, self._reason = "not_allowed", ConnectionFailure(f"comes from {place}", todo)
         elif not self.spec.enabled:
             self._reason = ConnectionFailure(f"disabled in {place}")

@@ -60,7 +60,8 @@ async def test_a_conversation_is_saved_loaded_and_continued(tmp_path: Path) -> N
         first = running.session.journal.session
         value = await saved(running, tmp_path / "talk.json")
         kinds = [item["type"] for item in value["items"]]
-        assert kinds == ["message", "message", "call", "message"]
+        assert kinds == ["message", "message", "call", "message", "note"]
+        assert value["items"][4]["text"].startswith("report: 1 call (1 succeeded)\ngoal, not checked: add")
         assert value["items"][0]["text"] == "add\tplease", "exact, although it is shown otherwise"
         assert value["items"][2]["arguments"] == {"a": 1, "b": 2}
         assert "3" in value["items"][2]["result"][0]["text"]

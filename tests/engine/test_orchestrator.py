@@ -17,6 +17,7 @@ from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
+from omni_tui.protocol.conversation import RunReport
 from tests.engine.orchestra import PLANNER, REPORTER, WORKER, Box, Players, plan, put, stage, task
 from tests.scripted_model import reply
 
@@ -81,6 +82,9 @@ async def test_the_phases_are_in_order_and_results_are_passed_on(tmp_path: Path)
         (report,) = model.of(REPORTER)
         records = json.loads(report.messages[-1].text.partition("\n")[2])
         assert records[0]["calls"] == ['box/put {"text": "one"}: done']
+        (told,) = running.of(RunReport)
+        assert told.states == {"succeeded": 5}, "those of every agent, from the journal"
+        assert (told.goal, [part.state for part in told.parts]) == ("fill the box", ["not_checked"])
 
 
 async def test_parallel_bounds_how_many_work_at_once(tmp_path: Path) -> None:

@@ -336,4 +336,4 @@ async def test_after_five_rejections_the_turn_stops_and_says_so_itself(tmp_path:
         assert ended.todo
         assert len(model.requests) == 5
         rows = await running.session.journal.run(lambda tx: call_table.of_turn(tx, ended.turn))
-        assert [row[3] for row in rows] == ["rejected"] * 5
+        assert [row.state for row in rows] == ["rejected"] * 5

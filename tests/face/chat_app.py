@@ -65,6 +65,10 @@ class ChatApp(App[None]):
         ansi = {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
         return {**dict.fromkeys(_ROLES.split(), "#808080"), **ansi}
 
+    @property
+    def theme_names(self) -> list[str]:
+        return list(self.available_themes)
+
     def input_since(self, stamp: float) -> bool:
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
+from omni_tui.face.screens.ask_value import AskValueScreen
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_types import CallItem, NoticeItem, TaskItem, TextItem, UserItem
@@ -96,7 +97,7 @@ async def test_what_cannot_be_saved_or_loaded_is_said() -> None:
         await write(face, pilot, "/load x")
         await until(pilot, lambda: any("it is damaged" in toast.words for toast in face.app.toasts))
         await write(face, pilot, "/load")
-        await until(pilot, lambda: any("/load FILE" in toast.words for toast in face.app.toasts))
+        await until(pilot, lambda: isinstance(face.app.screen, AskValueScreen))
         assert len(face.link.sent(LoadConversation)) == 1
 
 

@@ -17,6 +17,7 @@ from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.public_registry import (
     HIDDEN,
     AddRegistryServer,
+    OpenBundle,
     ReadRegistryServer,
     RegistryFound,
     RegistryLaunchInfo,
@@ -151,6 +152,18 @@ async def test_nothing_is_added_while_a_value_is_missing() -> None:
         await pilot.press("f9")
         await until(pilot, lambda: bool(face.link.sent(AddRegistryServer)))
         assert "env.L" not in face.link.sent(AddRegistryServer)[0].answers
+
+
+async def test_a_bundle_opens_the_same_screen() -> None:
+    face = Face(ready())
+    face.link.answers[OpenBundle] = lambda _: read(ReadRegistryServer(digest="d1"))
+    face.link.answers[ReadRegistryServer] = read
+    async with face.app.run_test(size=(80, 24), notifications=True) as pilot:
+        await face.settle(pilot)
+        await pilot.press(*"/bundle a.mcpb", "enter")
+        await until(pilot, lambda: isinstance(face.app.screen, RegistryServerScreen))
+        assert [command.path for command in face.link.sent(OpenBundle)] == ["a.mcpb"]
+        await until(pilot, lambda: "runs exactly  npx" in drawn(face.app))
 
 
 async def test_an_address_that_is_refused_cannot_be_added() -> None:

@@ -120,6 +120,9 @@ def test_what_is_required_is_missing_until_it_is_given() -> None:
     bad = derive_launch(launch, {"env.REGION": "mars", "env.N": "many", "env.ON": "yes", "env.KEY": "k"})
     assert set(bad.wrong) == {"env.REGION", "env.N", "env.ON"}
     assert "env.N" in derive_launch(launch, {"env.N": "${HOME}"}).wrong
+    filled = {"name": "A", "value": "x{b}", "variables": {"b": {}}}
+    launch = server(packages=[package("npm", "x", environmentVariables=[filled])]).launches[0]
+    assert "env.A.b" in derive_launch(launch, {"env.A.b": "${HOME}"}).wrong
 
 
 def test_an_address_with_variables_and_headers() -> None:

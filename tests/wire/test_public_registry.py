@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +345,99 @@ def test_the_command_prints_what_would_run(tmp_path: Path, capsys: pytest.Captur
         double.status = 500
         assert run(tmp_path, double, "files") == 1
         assert "answered 500" in capsys.readouterr().err
+
+
+# --- bundles
+
+
+def bundle(path: Path, **config: Any) -> Path:
+    """Write a bundle whose server is the tiny one; it notes how it was started."""
+    manifest = {
+        "manifest_version": "0.4", "name": "tiny", "version": "1.0.0", "description": "A tiny server",
+        "author": {"name": "Somebody"},
+        "server": {"type": "python", "entry_point": "start.py", "mcp_config": {
+            "command": sys.executable, "args": ["-I", "-S", "${__dirname}/start.py", "${user_config.word}"],
+            "env": {"TINY_TOKEN": "${user_config.token}"}}},
+        "user_config": {"word": {"type": "string", "required": True, "title": "Word"},
+                        "token": {"type": "string", "sensitive": True, "required": True}},
+        **config,
+    }  # fmt: skip
+    start = (
+        "import os, runpy, sys\n"
+        f"open({str(path) + '.called'!r}, 'w').write(sys.argv[1] + ' ' + os.environ['TINY_TOKEN'])\n"
+        f"sys.argv = ['x', 'good']\nrunpy.run_path({str(SERVER)!r}, run_name='__main__')\n"
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(manifest))
+        archive.writestr("start.py", start)
+    return path
+
+
+async def test_a_bundle_is_looked_at_unpacked_allowed_and_started(
+    tmp_path: Path, kept: dict[tuple[str, str], str]
+) -> None:
+    folder = tmp_path / "app"
+    path = bundle(tmp_path / "tiny.mcpb")
+    async with rig(folder, demo=False) as running:
+        shown = await running.ask(m.OpenBundle(path=str(path)))
+        assert isinstance(shown, m.RegistryServerRead), shown
+        assert [each.label for each in shown.questions] == ["Word", "token"]
+        assert any("not signed" in each for each in shown.problems)
+        bundles = folder / "state" / "bundles"
+        assert not bundles.exists(), "nothing is unpacked by looking"
+        digest, answers = shown.info.digest, {"config.word": "hello", "config.token": SECRET}
+        command = m.AddRegistryServer(digest=digest, launch=0, answers=answers, name=shown.name)
+        done = await running.ask(command)
+        assert isinstance(done, e.CommandDone), done
+        assert running.engine.context.registry.get(shown.name).state == "not_allowed"
+        (unpacked,) = bundles.iterdir()
+        assert sorted(each.name for each in unpacked.iterdir()) == ["manifest.json", "start.py"]
+        assert not Path(f"{path}.called").exists()
+        launch = await running.launch(shown.name)
+        await running.ask(launch)
+        await running.until(e.ServerChanged, lambda event: event.state == "idle")
+        assert Path(f"{path}.called").read_text() == f"hello {SECRET}"
+    text = (folder / "config.toml").read_text()
+    assert SECRET not in text
+    assert tomllib.loads(text)["servers"][shown.name]["registry"] == "bundle:tiny"
+
+
+async def test_a_bundle_that_was_exchanged_is_not_unpacked(
+    tmp_path: Path, kept: dict[tuple[str, str], str]
+) -> None:
+    path = bundle(tmp_path / "tiny.mcpb")
+    async with rig(tmp_path / "app", demo=False) as running:
+        shown = await running.ask(m.OpenBundle(path=str(path)))
+        assert isinstance(shown, m.RegistryServerRead)
+        bundle(path, version="2.0.0")
+        answers = {"config.word": "hello", "config.token": SECRET}
+        command = m.AddRegistryServer(digest=shown.info.digest, launch=0, answers=answers, name="tiny")
+        reply = await running.ask(command)
+        assert isinstance(reply, e.CommandFailed)
+        assert "has changed since it was read" in reply.what
+        assert not kept
+        assert "tiny" not in running.engine.context.registry.names()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_a_hostile_manifest_is_shown_safe(tmp_path: Path, text: str) -> None:
+    config = {"a": {"type": "string", "title": text, "description": text}}
+    path = bundle(
+        tmp_path / "tiny.mcpb",
+        name=text, version=text, description=text, display_name=text, homepage=text,
+        author={"name": text}, repository={"url": text}, user_config=config,
+        server={"type": "node", "entry_point": "x", "mcp_config": {"command": "node", "args": []}},
+    )  # fmt: skip
+    async with rig(tmp_path / "app", demo=False) as running:
+        reply = await running.ask(m.OpenBundle(path=str(path)))
+        assert isinstance(reply, m.RegistryServerRead | e.CommandFailed)
+        for line in _texts(msgspec.to_builtins(reply)):
+            assert line.isprintable(), repr(line)
+
+
+@pytest.mark.parametrize("path", ["nowhere.mcpb", ".", ""])
+async def test_what_is_no_bundle_is_said(tmp_path: Path, path: str) -> None:
+    async with rig(tmp_path / "app", demo=False) as running:
+        reply = await running.ask(m.OpenBundle(path=str(tmp_path / path)))
+        assert isinstance(reply, e.CommandFailed)
+        assert "cannot be read" in reply.what

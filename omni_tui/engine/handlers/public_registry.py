@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +16,7 @@ from omni_tui.config.config_file import ConfigEditError, update_server
 from omni_tui.config.references import SERVICE, has_reference
 from omni_tui.config.server_check import ServerCheck, check_server
 from omni_tui.config.server_display import server_secrets
+from omni_tui.config.spec import BUNDLE
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.handlers.base import Handlers
@@ -21,16 +26,22 @@ from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import public_registry as m
 from omni_tui.protocol.events import CommandDone
 from omni_tui.public_registry import (
+    AnyLaunch,
+    BundleFile,
     Launch,
     LaunchQuestion,
     RegistryClient,
     RegistryError,
     RegistryPackage,
     RegistryServer,
+    bundle_launch,
     derive_launch,
     free_name,
     launch_label,
+    plain_name,
     questions,
+    read_bundle,
+    unpack_bundle,
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.security.urls import shown_url
@@ -48,7 +59,7 @@ class PublicRegistryHandlers(Handlers):
     def __init__(self, engine: Engine, client: Client) -> None:
         super().__init__(engine, client)
         self._registry = RegistryClient(self._context.loaded.config.registry.url)
-        self._found: dict[str, RegistryServer] = {}
+        self._found: dict[str, _FoundServer] = {}
 
     async def _search(self, command: m.SearchRegistry) -> AnyEvent:
         if self._context.options.demo:
@@ -58,32 +69,45 @@ class PublicRegistryHandlers(Handlers):
         except RegistryError as error:
             raise UserError(" · ".join(filter(None, (error.what, error.todo)))) from None
         for server in page.servers:
-            self._found.pop(server.digest, None)
-            self._found[server.digest] = server
-        while len(self._found) > _REMEMBERED:
-            del self._found[next(iter(self._found))]
+            self._remember(_FoundServer(server, server.launches))
         return m.RegistryFound(
-            servers=tuple(map(server_info, page.servers)),
+            servers=tuple(server_info(self._found[server.digest]) for server in page.servers),
             cursor=page.cursor,
             address=safe_line(shown_url(self._registry.address)),
             fetched=page.fetched,
             problems=tuple(safe_line(each) for each in page.problems[:5]),
         )
 
+    async def _open_bundle(self, command: m.OpenBundle) -> AnyEvent:
+        folders = self._context.loaded.paths.state_dir / "bundles"
+        try:
+            found = await self._in_pool(_found_bundle, command.path, folders)
+        except RegistryError as error:
+            raise UserError(" · ".join(filter(None, (error.what, error.todo)))) from None
+        self._remember(found)
+        return await self._read(m.ReadRegistryServer(digest=found.server.digest))
+
+    def _remember(self, found: _FoundServer) -> None:
+        self._found.pop(found.server.digest, None)
+        self._found[found.server.digest] = found
+        while len(self._found) > _REMEMBERED:
+            del self._found[next(iter(self._found))]
+
     async def _read(self, command: m.ReadRegistryServer) -> AnyEvent:
-        server = self._server(command.digest)
+        found = self._server(command.digest)
+        server = found.server
         reply = m.RegistryServerRead(
-            info=server_info(server),
+            info=server_info(found),
             name=free_name(server.name, self._context.registry.names()),
-            launches=tuple(map(_launch_info, server.launches)),
+            launches=tuple(map(_launch_info, found.launches)),
             launch=command.launch,
             repository=safe_line(server.repository),
             website=safe_line(server.website),
             published=safe_line(server.published, limit=40),
             problems=tuple(safe_line(each) for each in server.problems[:20]),
         )
-        if 0 <= command.launch < len(server.launches):
-            chosen = server.launches[command.launch]
+        if 0 <= command.launch < len(found.launches):
+            chosen = found.launches[command.launch]
             try:
                 asked = questions(chosen)
                 launch = derive_launch(chosen, command.answers)
@@ -104,15 +128,16 @@ class PublicRegistryHandlers(Handlers):
 
     async def _add(self, command: m.AddRegistryServer) -> AnyEvent:
         self._check_person()
-        server = self._server(command.digest)
+        found = self._server(command.digest)
+        server = found.server
         if server.status == "deleted":
             raise UserError(f"{server.name} was deleted from the registry; it cannot be added")
-        if not 0 <= command.launch < len(server.launches):
+        if not 0 <= command.launch < len(found.launches):
             raise UserError(_GONE)
         async with self._context.unsaved.lock:
             if command.name in self._context.registry.names():
                 raise UserError(f"there is a server named {command.name} already; choose another name")
-            chosen = server.launches[command.launch]
+            chosen = found.launches[command.launch]
             try:
                 asked = questions(chosen)
                 answers, secrets = _with_references(command, asked)
@@ -120,9 +145,10 @@ class PublicRegistryHandlers(Handlers):
             except RegistryError as error:
                 raise UserError(" · ".join(filter(None, (error.what, error.todo)))) from None
             _must_be_ready(launch, asked)
-            await self._checked(command.name, server_values(launch, server.name))
+            await self._checked(command.name, server_values(launch, found.server.name))
+            await self._unpacked(found)
             answers |= await self._stored(command.name, secrets)
-            values = server_values(derive_launch(chosen, answers), server.name)
+            values = server_values(derive_launch(chosen, answers), found.server.name)
             checked = await self._checked(command.name, values)
             assert checked.spec is not None
             for secret in server_secrets(checked.spec):
@@ -147,6 +173,15 @@ class PublicRegistryHandlers(Handlers):
             references[place] = stored if stored.startswith("${") else f"${{{stored}}}"
         return references
 
+    async def _unpacked(self, found: _FoundServer) -> None:
+        """Unpack a bundle. Raises `UserError`."""
+        if found.bundle is None:
+            return
+        try:
+            await self._in_pool(unpack_bundle, found.bundle, found.folder)
+        except RegistryError as error:
+            raise UserError(" · ".join(filter(None, (error.what, error.todo)))) from None
+
     async def _checked(self, name: str, values: dict[str, Any]) -> ServerCheck:
         """Check settings as the form does. Raises `UserError` for the first problem."""
         loaded = self._context.loaded
@@ -165,14 +200,56 @@ class PublicRegistryHandlers(Handlers):
             raise UserError(" · ".join(filter(None, (first.what, first.todo))))
         return checked
 
-    def _server(self, digest: str) -> RegistryServer:
+    def _server(self, digest: str) -> _FoundServer:
         if digest not in self._found:
             raise UserError(_GONE)
         return self._found[digest]
 
 
-def server_info(server: RegistryServer) -> m.RegistryServerInfo:
+@dataclass(frozen=True, slots=True)
+class _FoundServer:
+    """A server that was found, and the ways to run it. Of a bundle also its file and its folder."""
+
+    server: RegistryServer
+    launches: tuple[AnyLaunch, ...]
+    bundle: BundleFile | None = None
+    folder: Path = Path()
+
+
+def _found_bundle(written: str, folders: Path) -> _FoundServer:
+    """Read a bundle. Raises `RegistryError`."""
+    path = Path(written).expanduser()
+    bundle = read_bundle(path)
+    manifest = bundle.manifest
+    folder = folders / bundle.digest[:32]
+    launch = bundle_launch(
+        manifest, folder=str(folder), home=str(Path.home()), platform=sys.platform, separator=os.sep
+    )
+    signature = "it has a signature, which is not checked" if bundle.signed else "it is not signed"
+    author, repository = manifest.get("author"), manifest.get("repository")
+    server = RegistryServer(
+        name=BUNDLE + plain_name(str(manifest.get("name") or path.stem)),
+        version=str(manifest.get("version", "")),
+        digest=bundle.digest,
+        title=str(manifest.get("display_name") or manifest.get("name") or ""),
+        description=str(manifest.get("description", "")),
+        published=f"by {author['name']}, as it says"
+        if isinstance(author, dict) and "name" in author
+        else "",
+        repository=str(repository.get("url", "")) if isinstance(repository, dict) else "",
+        website=str(manifest.get("homepage") or ""),
+        problems=(f"a bundle from {path}, to be unpacked into {folder}", signature),
+    )
+    return _FoundServer(server, (launch,), bundle, folder)
+
+
+def _is_named(author: object) -> bool:
+    return isinstance(author, dict) and bool(author.get("name"))
+
+
+def server_info(found: _FoundServer) -> m.RegistryServerInfo:
     """Return a server as a list shows it, made safe."""
+    server = found.server
     return m.RegistryServerInfo(
         digest=server.digest,
         name=safe_line(server.name, limit=320),
@@ -181,7 +258,7 @@ def server_info(server: RegistryServer) -> m.RegistryServerInfo:
         description=safe_line(server.description, limit=400),
         status=server.status,
         status_message=safe_line(server.status_message),
-        runs=safe_line(next(filter(None, map(launch_label, server.launches)), "")),
+        runs=safe_line(next(filter(None, map(launch_label, found.launches)), "")),
     )
 
 
@@ -195,7 +272,7 @@ def server_values(launch: Launch, registry_name: str) -> dict[str, Any]:
     return values | ({"env": dict(launch.env)} if launch.env else {})
 
 
-def _launch_info(launch: Any) -> m.RegistryLaunchInfo:
+def _launch_info(launch: AnyLaunch) -> m.RegistryLaunchInfo:
     kind = safe_line(launch.kind, limit=40)
     package = launch.identifier if isinstance(launch, RegistryPackage) else ""
     label = safe_line(launch_label(launch) or package)

@@ -13,7 +13,7 @@ from omni_tui.config.config_file import ConfigEditError, remove_server
 from omni_tui.config.launch_warnings import launch_warnings
 from omni_tui.config.server_display import display_target
 from omni_tui.config.server_program import resolved_program
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import BUNDLE, ServerSpec
 from omni_tui.engine.handlers.base import Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
@@ -143,9 +143,15 @@ def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
         program=safe(program, limit=8_000),
         real=safe(real, limit=8_000),
         launch_json=launch,
-        source="registry" if spec.registry else spec.source,
+        source=_source(spec),
         dangers=tuple(safe(words, limit=1_000) for words in launch_warnings(spec, folders)),
     )
+
+
+def _source(spec: ServerSpec) -> str:
+    if not spec.registry:
+        return spec.source
+    return "bundle" if spec.registry.startswith(BUNDLE) else "registry"
 
 
 def _launch(spec: ServerSpec) -> dict[str, Any]:

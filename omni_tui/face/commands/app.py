@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from omni_tui.face.commands.turns import stop
-from omni_tui.face.memory_words import memory_sentence
 from omni_tui.face.messages import CopyText
 from omni_tui.face.shell import request
 from omni_tui.protocol.health import HealthRead, ReadHealth
@@ -51,20 +49,17 @@ def show_notifications(shell: Shell, _argument: str) -> None:
 
 
 def status(shell: Shell, _argument: str) -> None:
-    """Show version, mode, model, session, encryption and paths."""
-    overview = shell.overview
-    ready = overview.ready
-    if ready is None:
-        shell.say("The engine is starting.")
-        return
-    opened = time.strftime("%H:%M", time.localtime(overview.opened)) if overview.opened else "now"
-    shell.say(
-        f"Omni TUI {ready.version}, mode {overview.mode}, model {overview.model}, "
-        f"session {overview.title or 'untitled'} since {opened}, "
-        f"encryption {ready.encryption}, config {ready.config_path}, log {ready.log_path}. "
-        f"{memory_sentence(overview.memory)}",
-        timeout=15.0,
-    )
+    """Show mode, model, servers, session, memory, budget and paths."""
+    from omni_tui.face.screens.status import StatusScreen
+
+    shell.show(StatusScreen())
+
+
+def connections(shell: Shell, _argument: str) -> None:
+    """Show each server: its state, how it is reached, what is wrong with it."""
+    from omni_tui.face.screens.status import ConnectionsScreen
+
+    shell.show(ConnectionsScreen())
 
 
 def show_health(shell: Shell, _argument: str) -> None:

@@ -32,6 +32,21 @@ def show_models(shell: Shell, _argument: str) -> None:
     shell.show(ModelsScreen(), chosen)
 
 
+def show_usage(shell: Shell, _argument: str) -> None:
+    """Show what each model used in this session, and the budgets."""
+    shell.in_background(_show_usage(shell), "stats")
+
+
+async def _show_usage(shell: Shell) -> None:
+    from omni_tui.face.screens.status import ModelUsageScreen
+    from omni_tui.face.shell import request
+    from omni_tui.protocol.call_stats import ReadStats, StatsRead
+
+    reply = await request(shell, ReadStats())
+    if isinstance(reply, StatsRead):
+        shell.show(ModelUsageScreen(reply))
+
+
 def budget(shell: Shell, words: str) -> None:
     """Show what was used in this session and today, or set a budget until the app ends."""
     name, _, amount = words.partition(" ")

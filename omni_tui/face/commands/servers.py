@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from omni_tui.face.commands.values import ask_for_value
 from omni_tui.face.messages import SelectServer, ShowServerLog
-from omni_tui.face.shell import Shell, say_reply
+from omni_tui.face.shell import Shell, request, say_reply
 from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
 from omni_tui.protocol.server_settings import DisableServer, EnableServer
 
 
-def known(shell: Shell, server: str, command: str) -> bool:
-    """Return whether a server of that name exists; if not, show which do."""
+def known(shell: Shell, server: str, action: str) -> bool:
+    """Return whether a server of that name exists; without a name ask for one, else show which do."""
     servers = shell.overview.servers
     if server in servers:
         return True
-    what = f"There is no server {server}." if server else f"Which server? Write /{command} NAME."
+    if not server and servers:
+        ask_for_value(shell, action)
+        return False
+    what = f"There is no server {server}." if server else "There is nothing to choose from."
     shell.say(f"{what} The servers: {', '.join(servers) or 'none so far'}.", level="warning")
     return False
 
@@ -50,23 +54,44 @@ def find(shell: Shell, words: str) -> None:
         shell.show(RegistrySearchScreen(words), added)
 
 
+def add_bundle(shell: Shell, path: str) -> None:
+    """Look at a bundle and add its server."""
+    if path:
+        shell.in_background(_open_bundle(shell, path), "manage")
+    else:
+        ask_for_value(shell, "add_bundle")
+
+
+async def _open_bundle(shell: Shell, path: str) -> None:
+    from omni_tui.face.screens.registry_server import RegistryServerScreen
+    from omni_tui.protocol.public_registry import OpenBundle, RegistryServerRead
+
+    def added(server: str | None) -> None:
+        if server:
+            shell.post_message(SelectServer(server))
+
+    reply = await request(shell, OpenBundle(path=path))
+    if isinstance(reply, RegistryServerRead):
+        shell.show(RegistryServerScreen(reply.info), added)
+
+
 def edit(shell: Shell, server: str) -> None:
     """Open the form with a server's settings."""
     from omni_tui.face.screens.server_form import ServerFormScreen
 
-    if known(shell, server, "edit"):
+    if known(shell, server, "edit_server"):
         shell.show(ServerFormScreen(server))
 
 
 def enable(shell: Shell, server: str) -> None:
     """Enable a server, in the person's config too if it is there."""
-    if known(shell, server, "enable"):
+    if known(shell, server, "enable_server"):
         _switch(shell, EnableServer(server=server, save=_in_config(shell, server)))
 
 
 def disable(shell: Shell, server: str) -> None:
     """Disable a server, in the person's config too if it is there."""
-    if known(shell, server, "disable"):
+    if known(shell, server, "disable_server"):
         _switch(shell, DisableServer(server=server, save=_in_config(shell, server)))
 
 
@@ -77,13 +102,13 @@ def _switch(shell: Shell, command: EnableServer | DisableServer) -> None:
 
 def restart(shell: Shell, server: str) -> None:
     """End a server and start it again."""
-    if known(shell, server, "restart"):
+    if known(shell, server, "restart_server"):
         shell.port.send(ReconnectServer(server=server))
 
 
 def remove(shell: Shell, server: str) -> None:
     """Ask whether to remove a server, as it is now."""
-    if known(shell, server, "remove"):
+    if known(shell, server, "remove_server"):
         own, digest = _in_config(shell, server), shell.overview.servers[server].digest
 
         def answered(yes: bool | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from omni_tui.face.commands.values import ask_for_value
 from omni_tui.face.formats import format_size
 from omni_tui.face.memory_words import memory_sentence
 from omni_tui.face.port import REQUEST_ERRORS, CommandError, error_text
@@ -131,7 +132,7 @@ def load_conversation(shell: Shell, path: str) -> None:
     if path:
         shell.change_session(LoadConversation(path=path))
     else:
-        shell.say("Write /load FILE with the file to load.", level="warning")
+        ask_for_value(shell, "load_conversation")
 
 
 def memory(shell: Shell, word: str) -> None:

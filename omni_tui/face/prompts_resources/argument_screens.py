@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import work
@@ -117,23 +119,30 @@ class ArgumentsScreen(FormScreen[None]):
 
 
 class PromptScreen(ArgumentsScreen):
-    """Gets a prompt and shows it. Enter puts the text that is shown into the composer; nothing is sent."""
+    """Gets a prompt and shows it; `values` fill in its form.
+
+    Enter puts the text that is shown into the composer; nothing is sent.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "put it into the message", show=False)
     ]
 
-    def __init__(self, prompt: PromptSummary) -> None:
+    def __init__(self, prompt: PromptSummary, values: Mapping[str, str] | None = None) -> None:
         self._prompt = prompt
+        self._given = dict(values or {})
         head = Content.assemble(
             (f"{identifier(prompt.server)} › ", "$text-3"), (prompt.label, "bold $mine")
         )
         form = None
         if prompt.arguments:
             fields = {one.name: (one.description, one.required) for one in prompt.arguments}
-            form = FieldsForm(prompt.server, "prompt", prompt.name, schema_of(fields))
+            given = json.dumps(self._given) if self._given else ""
+            form = FieldsForm(prompt.server, "prompt", prompt.name, schema_of(fields), given)
         super().__init__(head, prompt.description or prompt.title, form)
         self.text: PromptText | None = None
+        self._asked = JsonText("")
+        """The values that the text was made from."""
 
     def below(self) -> ComposeResult:
         """The prompt's text."""
@@ -149,6 +158,13 @@ class PromptScreen(ArgumentsScreen):
         if self.form is None:
             self.action_run()
 
+    def _begin(self, form: ArgumentsForm) -> None:
+        """Get a prompt at once that was given all that it needs."""
+        super()._begin(form)
+        needed = [one.name for one in self._prompt.arguments if one.required]
+        if self._given and all(self._given.get(name) for name in needed):
+            self.action_run()
+
     def keys(self) -> str:
         """Return the keys that work now."""
         if self.text is not None:
@@ -156,8 +172,9 @@ class PromptScreen(ArgumentsScreen):
         return "F9 gets the prompt · ctrl+r as JSON · esc back"
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
-        """Drop the text: it was made from other values."""
-        if self.text is not None:
+        """Drop the text if it was made from other values."""
+        event.stop()
+        if self.text is not None and self.form is not None and self._asked != self.form.arguments_json:
             self.text = None
             self.view.show(())
             self.say("the values changed: F9 gets the prompt", "$text-2")
@@ -166,6 +183,7 @@ class PromptScreen(ArgumentsScreen):
         """Get the prompt with what is filled in."""
         values = self.values()
         if values is not None:
+            self._asked = values
             self._get(values)
 
     @work(group="prompt", exclusive=True, exit_on_error=False)

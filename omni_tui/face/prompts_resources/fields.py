@@ -54,9 +54,14 @@ class FieldsForm(ArgumentsForm):
     BINDINGS = [Binding("ctrl+t", "next_suggestion", "next suggestion", show=False)]
 
     def __init__(
-        self, server: str, kind: Literal["prompt", "template"], ref: str, schema: JsonText
+        self,
+        server: str,
+        kind: Literal["prompt", "template"],
+        ref: str,
+        schema: JsonText,
+        values: str = "",
     ) -> None:
-        super().__init__(schema)
+        super().__init__(schema, values)
         self._server = server
         self._ref = ref
         self._kind: Literal["prompt", "template"] = kind

@@ -273,7 +273,7 @@ def _facts(reply: RegistryServerRead) -> Content:
     info = reply.info
     lines = [Content.styled(info.description or "It does not say what it does.", "$text-1")]
     for word, value in (
-        ("published by", info.name.partition("/")[0]),
+        ("namespace", info.name.partition("/")[0] if "/" in info.name else ""),
         ("source", reply.repository or "not named"),
         ("website", reply.website),
         ("published", reply.published),
@@ -283,5 +283,5 @@ def _facts(reply: RegistryServerRead) -> Content:
     if info.status != "active":
         words = f"{info.status}: {info.status_message or 'the registry gives no reason'}"
         lines.append(Content.styled(words, "bold $waiting"))
-    lines += [Content.styled(f"left out: {each}", "$waiting") for each in reply.problems[:3]]
+    lines += [Content.styled(each, "$waiting") for each in reply.problems[:3]]
     return Content("\n").join(lines)

@@ -75,7 +75,7 @@ def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
         if by_end:
             yield _fact(what, _ends(by_end))
     for number, use in enumerate(stats.models):
-        yield _fact("models" if not number else "", _use(use))
+        yield _fact("models" if not number else "", use_words(use))
     yield Content("")
     cached = f"{counted(stats.cache_entries, 'result')}, used {counted(stats.cache_hits, 'time')}"
     yield _fact("cache", cached)
@@ -100,7 +100,7 @@ def _most_often(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def _use(use: ModelUse) -> str:
+def use_words(use: ModelUse) -> str:
     """Return what one model used: `some/model · 3 requests · 1,200 tokens in, 40 out · $0.0021`."""
     about = "about " if use.estimated else ""
     return " · ".join(

@@ -30,6 +30,7 @@ from omni_tui.protocol.server_settings import LaunchRead
 _FROM = {
     "project": "this project's file names it; you did not write it into your own config",
     "imported": "it was read from another program's file",
+    "bundle": "it was unpacked from a bundle; nobody checked it, nor whose it is",
     "registry": "it was found in the public registry, where anyone can publish; nobody checked it",
 }
 

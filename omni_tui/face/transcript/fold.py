@@ -14,7 +14,12 @@ from omni_tui.face.formats import counted, format_task_status
 from omni_tui.face.overview import server_request_key
 from omni_tui.face.risk import sure_risk
 from omni_tui.face.transcript import plan_fold
-from omni_tui.face.transcript.host_notices import host_notice, loaded_notice, missing_tools_notice
+from omni_tui.face.transcript.host_notices import (
+    HostEvent,
+    host_notice,
+    loaded_notice,
+    missing_tools_notice,
+)
 from omni_tui.face.transcript.item_types import (
     AnyItem,
     CallItem,
@@ -35,6 +40,7 @@ from omni_tui.protocol import events as ev
 from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.context import BuiltinToolCalled, ContextSummarised, SystemChanged
 from omni_tui.protocol.conversation import RunReport
+from omni_tui.protocol.goals import ActionsProposed, GoalStated, GoalTracked
 from omni_tui.protocol.loaded import CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.models import ModelFellBack
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
@@ -441,7 +447,7 @@ class Fold(msgspec.Struct):
         what = safe(f"{counted(event.begins - 1, 'earlier event')} of this session are not shown")
         self.add(NoticeItem(ts=event.ts, what=what, todo=safe("/earlier shows all of it")))
 
-    def _host(self, event: BuiltinToolCalled | ContextSummarised | SystemChanged | RunReport) -> None:
+    def _host(self, event: HostEvent) -> None:
         self.add(host_notice(event))
 
     def _problems(self, event: ev.ConfigProblems) -> None:
@@ -542,6 +548,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ContextSummarised: Fold._host,
     SystemChanged: Fold._host,
     RunReport: Fold._host,
+    ActionsProposed: Fold._host,
+    GoalStated: Fold._host,
+    GoalTracked: Fold._host,
     ev.Notice: Fold._notice,
     ev.EarlierLeftOut: Fold._left_out,
     ev.JournalFailed: Fold._journal_failed,

@@ -1,4 +1,4 @@
-"""What the list above the composer shows: commands, names of servers, resources, files."""
+"""What the list above the composer shows: commands, their values, resources, files."""
 
 from __future__ import annotations
 
@@ -10,48 +10,54 @@ from textual.content import Content
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
+from omni_tui.face.argument_values import argument_values
 from omni_tui.face.prompts_resources.index import PromptOrResource, address_of, full_label
+from omni_tui.face.shell import Shell
 from omni_tui.face.widgets.file_names import FileName
-from omni_tui.protocol.events import ServerChanged
 
 _TYPED = re.compile(r"/([A-Za-z_][\w-]*)[ ](.*)")
 
 
-def matching_actions(text: str, servers: dict[str, ServerChanged]) -> list[Action]:
+def matching_actions(text: str, shell: Shell) -> list[Action]:
     """Return the commands that begin with what is written, then those that contain it.
 
-    After a command that takes a server, each is that command with the name of a server.
+    After a command whose values can be listed, each is that command with a value.
     """
-    typed, found = text[1:].lower(), _with_server_names(text, servers)
+    typed, found = text[1:].lower(), _with_values(text, shell)
     if found is None:
         if not re.fullmatch(r"/[\w-]{0,40}", text):
             return []
         found = actions.slash_commands()
     begin = [action for action in found if action.slash.lower().startswith(typed)]
-    matches = begin + [
-        action for action in found if typed and typed in action.slash and action not in begin
-    ]
+    begin.sort(key=lambda action: action.slash.lower() != typed)
+    others = [action for action in found if action not in begin]
+    valued = " " in typed  # then each of them fits
+    matches = begin + [action for action in others if valued or (typed and typed in action.slash)]
     exact = len(matches) == 1 and matches[0].slash.lower() == typed
     return [] if exact else matches
 
 
-def _with_server_names(text: str, servers: dict[str, ServerChanged]) -> tuple[Action, ...] | None:
-    """Return the written command with each server name that fits, None if it takes no name."""
+def _with_values(text: str, shell: Shell) -> tuple[Action, ...] | None:
+    """Return the written command with each value that fits, None if its values cannot be listed."""
     typed = _TYPED.fullmatch(text)
     action = actions.by_slash(typed[1]) if typed else None
-    if typed is None or action is None or action.argument != "SERVER":
+    values = argument_values(action, shell) if action is not None else None
+    if typed is None or action is None or values is None:
         return None
     return tuple(
         msgspec.structs.replace(
-            action, slash=f"{action.slash} {name}", argument="", description=server.state.replace("_", " ")
+            action,
+            slash=f"{typed[1]} {value.text}".rstrip(),
+            argument="AMOUNT" if value.text.endswith(" ") else "",
+            description=value.about,
         )
-        for name, server in servers.items()
-        if typed[2].lower() in name.lower() and name.isprintable()
+        for value in values
+        if typed[2].lower() in value.text.lower()
     )
 
 
-def completed_server(action: Action) -> str:
-    """Return the server name in a listed command, "" if it has none."""
+def completed_value(action: Action) -> str:
+    """Return the value in a listed command, "" if it has none."""
     return action.slash.partition(" ")[2]
 
 

@@ -6,9 +6,7 @@ Nothing is lost: what could not be sent stays, and a large paste is kept behind 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import partial
 
 import msgspec
@@ -23,11 +21,13 @@ from textual.widgets.option_list import Option
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
+from omni_tui.face.argument_values import is_whole
 from omni_tui.face.messages import RunAction
 from omni_tui.face.shell import shell_of
+from omni_tui.face.slash_command import SlashCommand, nearest_command, read_command
 from omni_tui.face.widgets.completions import (
     Completion,
-    completed_server,
+    completed_value,
     completion_rows,
     matching_actions,
 )
@@ -52,9 +52,6 @@ _LONG_PASTE = 20_000
 """Characters of a paste beyond which they are looked through in a thread."""
 _HINT_GAP = 2
 """Cells between the hint and the state at the right."""
-_COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
-
-
 FOR_THE_MODEL = frozenset({"call"})
 """Commands of the offline model, which are sent as messages."""
 
@@ -137,7 +134,8 @@ class Composer(Vertical):
         self._mentions = Mentions()
         self._matches: Sequence[Completion] = ()
         self._folder: Folder | None = None
-        self._picked_by_hand = False
+        self._stepped = False
+        """Whether the person chose a row of the list, rather than the first one being picked."""
         self._dismissed = ""
         self._trouble = self._said_of = ""
         self._pasted = ("", "")
@@ -255,14 +253,16 @@ class Composer(Vertical):
             return
         if self.popup_open and not self._runs_as_written:
             picked = self._picked
-            if isinstance(picked, Action) and not picked.argument:
-                self._do(picked, "")
-            else:
-                self.complete()
-            return
-        command = _COMMAND.fullmatch(text.strip()) if "\n" not in text.strip() else None
-        if command is not None and command[1] not in FOR_THE_MODEL:
-            self._run(command[1], (command[2] or "").strip())
+            as_typed = isinstance(picked, Action) and is_whole(picked.name, text.partition(" ")[2])
+            if not as_typed or self._stepped:
+                if isinstance(picked, Action) and not picked.argument:
+                    self._do(picked, "")
+                else:
+                    self.complete()
+                return
+        command = read_command(text)
+        if command is not None and command.name not in FOR_THE_MODEL and self._is_command(command):
+            self._run(command)
             return
         if text.startswith("//"):
             text = text[1:]
@@ -295,17 +295,24 @@ class Composer(Vertical):
         self._taken_back = (texts, written, self.draft)
         self._say("not sent to the model: it is back here · enter sends it")
 
-    def _run(self, name: str, argument: str) -> None:
-        action = actions.by_slash(name)
+    @staticmethod
+    def _is_command(command: SlashCommand) -> bool:
+        """Whether a text is a command; of several lines only what begins as one does or nearly does."""
+        return not command.lines or bool(nearest_command(command.name, _names()))
+
+    def _run(self, command: SlashCommand) -> None:
+        action = actions.by_slash(command.name)
         if action is None:
-            near = get_close_matches(name, [a.slash for a in actions.slash_commands()], 1, 0.5)
-            hint = f" · did you mean /{near[0]}?" if near else " · type / to see them all"
-            self._say(f"there is no command /{name}{hint} · // sends it as text")
-            return
-        self._do(action, argument)
+            near = nearest_command(command.name, _names())
+            hint = f" · did you mean /{near}?" if near else " · type / to see them all"
+            self._say(f"there is no command /{command.name}{hint} · // sends it as text")
+        elif command.lines:
+            self._say(f"/{command.name} is a command, which has one line · // sends it as text")
+        else:
+            self._do(action, command.argument)
 
     def _do(self, action: Action, argument: str) -> None:
-        argument = argument or completed_server(action)
+        argument = argument or completed_value(action)
         action = actions.get(action.name)
         self._empty(f"/{action.slash} {argument}".strip())
         self.post_message(RunAction(action.name, argument))
@@ -338,7 +345,7 @@ class Composer(Vertical):
         """Move in the list."""
         options = self._options
         if self._matches:
-            self._picked_by_hand = True
+            self._stepped = True
             options.highlighted = ((options.highlighted or 0) + step) % len(self._matches)
 
     def complete(self) -> None:
@@ -363,7 +370,7 @@ class Composer(Vertical):
     @property
     def _runs_as_written(self) -> bool:
         """Whether Enter runs what is written: a file may be meant that is not there yet."""
-        return isinstance(self._picked, FileName) and not self._picked_by_hand
+        return isinstance(self._picked, FileName) and not self._stepped
 
     @property
     def _picked(self) -> Completion:
@@ -378,13 +385,13 @@ class Composer(Vertical):
             return
         row, column = self.prompt.cursor_location
         self._listed_for = (text, (row, column))
+        self._stepped = False
         mentioned = typed_mention(self.prompt.document.get_line(row)[:column])
         overview = shell_of(self).overview
         if mentioned is not None:
             self._matches = overview.prompts_resources.find(mentioned, (ResourceSummary,), LISTED)[0]
         else:
-            self._matches = self._files(text) or matching_actions(text, overview.servers)
-        self._picked_by_hand = False
+            self._matches = self._files(text) or matching_actions(text, shell_of(self))
         options = self._options
         if options.option_count:
             options.clear_options()
@@ -498,7 +505,7 @@ class Composer(Vertical):
         if not hint and self.popup_open:
             resource = isinstance(self._picked, ResourceSummary)
             enter = f"{send} attach it" if resource else f"{complete} complete · {send} run"
-            if isinstance(self._picked, FileName) and self._picked_by_hand:
+            if isinstance(self._picked, FileName) and self._stepped:
                 enter = f"{complete} complete"
             hint = f"↑↓ pick · {enter} · esc close"
         if not hint:
@@ -512,3 +519,8 @@ class Composer(Vertical):
         if hint != self._said:
             self._said = hint
             self.query_one("#composer-hint", Static).update(Content(hint), layout=False)
+
+
+def _names() -> list[str]:
+    """Return every slash command, in each of its spellings."""
+    return [name for each in actions.slash_commands() for name in (each.slash, *each.spellings)]
