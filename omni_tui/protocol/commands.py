@@ -8,6 +8,7 @@ from omni_tui.protocol.audit import ReadAudit
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.call_stats import ClearCache, ReadStats
 from omni_tui.protocol.context import ReadSystem, SetSystem
+from omni_tui.protocol.debug import ReadDebug
 from omni_tui.protocol.loaded import LoadConversation, SaveConversation
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.memory import SetMemory
@@ -399,6 +400,7 @@ AnyCommand = (
     | ReadStats
     | ReadTraces
     | ReadMetrics
+    | ReadDebug
     | ReadAudit
     | SearchSessions
     | PreviewSession

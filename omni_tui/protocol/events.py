@@ -48,6 +48,7 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
+from omni_tui.protocol.debug import DebugRead
 from omni_tui.protocol.loaded import CallContentLoaded, CallLoaded, NoteLoaded, SessionLoaded
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.memory import MemoryChanged
@@ -373,6 +374,7 @@ AnyEvent = (
     | StatsRead
     | TracesRead
     | MetricsRead
+    | DebugRead
     | AuditRead
     | SessionsFound
     | SessionPreviewed
