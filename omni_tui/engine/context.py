@@ -24,6 +24,7 @@ from omni_tui.engine.prompt_resource_cache import PromptResourceCache
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.models.budget import Budget
+from omni_tui.observability.logs import EngineLog
 from omni_tui.observability.metrics import Metrics
 from omni_tui.observability.telemetry import Telemetry
 from omni_tui.policy import Rule
@@ -80,6 +81,7 @@ class EngineContext:
     redis: RedisMemory
     metrics: Metrics
     telemetry: Telemetry
+    log: EngineLog | None
 
     def connection(self, server: str) -> Connection:
         """Return a server's connection. Raises `UserError` if there is no such server."""

@@ -25,7 +25,7 @@ async def test_a_turn_is_seen_from_the_command_to_the_server(tmp_path: Path) -> 
         first = await read(running)
         assert first.entries == ()
         assert {queue.name for queue in first.queues} == {
-            "events to this client", "journal", "waiting for you", "threads", "export",
+            "events to this client", "journal", "waiting for you", "threads", "export", "log",
         }  # fmt: skip
         await go(running)
         told = await read(running)

@@ -50,5 +50,6 @@ class DebugHandlers(Handlers):
             "waiting for you": len(session.gate.pending()),
             "threads": pool.queued,
             "export": context.telemetry.queued,
+            "log": context.log.queued if context.log is not None else 0,
         }
         return tuple(QueueDepth(name=name, waiting=waiting) for name, waiting in depths.items())
