@@ -214,9 +214,11 @@ class EventLog:
         yield LogLine(logging.INFO, "server request closed", facts)
 
     def _server(self, event: ServerChanged) -> Iterator[LogLine]:
-        if self._servers.get(event.name) == event.state:
-            return
+        before = self._servers.get(event.name, "")
         self._servers[event.name] = event.state
+        # Active or idle, it is connected: each call changes that.
+        if before == event.state or {before, event.state} <= _CONNECTED:
+            return
         facts: dict[str, Any] = {"server": event.name, "state": event.state, "transport": event.transport}
         if event.state in _CONNECTED:
             facts["protocol"] = event.protocol

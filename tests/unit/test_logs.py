@@ -182,7 +182,9 @@ def logged(
 
 
 def test_the_lines_tell_what_happened_without_contents(tmp_path: Path) -> None:
-    found = logged(tmp_path, [server("active"), server("active")], turn(), [server("failed")])
+    found = logged(
+        tmp_path, [server("active"), server("idle"), server("active")], turn(), [server("failed")]
+    )
     assert [(line["level"], line["event"]) for line in found] == [
         ("info", "connection"),
         ("info", "turn started"),
