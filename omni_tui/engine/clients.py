@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from omni_tui.models.budget import BudgetLimits
+from omni_tui.observability.debug_recorder import DebugRecorder
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.calls import TaskProgress
 from omni_tui.protocol.events import AnswerDelta, CallProgress, EventsDropped, ReplayDone, ThoughtDelta
@@ -41,6 +42,13 @@ class EventBuffer:
         """Set when a replay has caught up with the journal."""
         self.skipped = 0
         self.replay = asyncio.Lock()
+        self.recorder: DebugRecorder | None = None
+        """Told of each event while somebody looks."""
+
+    @property
+    def queued(self) -> int:
+        """How many events wait for the client."""
+        return len(self._queue)
 
     def offer(self, event: AnyEvent) -> None:
         """Queue an event, or drop it as described above."""
@@ -48,6 +56,8 @@ class EventBuffer:
             return
         if event.journalled and not event.public:
             return
+        if self.recorder is not None and self.recorder.on:
+            self.recorder.event_sent(event)
         full = len(self._queue) >= self._capacity
         if event.journalled and not self.caught_up.is_set():
             self.skipped = max(self.skipped, event.seq)

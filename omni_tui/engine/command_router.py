@@ -15,6 +15,7 @@ from omni_tui.engine.handlers.audit import AuditHandlers
 from omni_tui.engine.handlers.base import Handler
 from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.conversations import ConversationHandlers
+from omni_tui.engine.handlers.debug import DebugHandlers
 from omni_tui.engine.handlers.health import HealthHandlers
 from omni_tui.engine.handlers.host_files import HostFileHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
@@ -38,6 +39,7 @@ from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ModelError
+from omni_tui.observability.debug_recorder import DebugRecorder
 from omni_tui.protocol import AnyCommand, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.errors import FileInTheWay
@@ -58,6 +60,7 @@ class CommandRouter:
         self._engine = engine
         self._client = client
         self.outbox = client.outbox
+        self._recorder = DebugRecorder()
         calls = CallHandlers(engine, client)
         resources = PromptResourceHandlers(engine, client)
         self._table: dict[type, Handler] = {
@@ -86,6 +89,7 @@ class CommandRouter:
             **HealthHandlers(engine, client).table(),
             **PublicRegistryHandlers(engine, client).table(),
             **PluginHandlers(engine, client).table(),
+            **DebugHandlers(engine, client, self._recorder).table(),
         }
 
     async def leave(self) -> None:
@@ -94,6 +98,15 @@ class CommandRouter:
 
     async def handle(self, command: AnyCommand) -> None:
         """Carry out one command and answer it; never raises for what it was asked."""
+        if not self._recorder.on:
+            await self._handle(command)
+            return
+        started = time.perf_counter()
+        failed = await self._handle(command)
+        self._recorder.command_done(command, (time.perf_counter() - started) * 1000, failed=failed)
+
+    async def _handle(self, command: AnyCommand) -> bool:
+        """Carry out a command and answer it; return whether it was refused or went wrong."""
         sessions, client = self._engine.sessions, self._client
         if client.session in sessions:
             sessions[client.session].used = time.monotonic()
@@ -117,6 +130,7 @@ class CommandRouter:
             )
         if reply is not None:
             self.outbox.offer(msgspec.structs.replace(reply, request=command.request))
+        return isinstance(reply, CommandFailed)
 
 
 def failed(what: str, why: str = "", todo: str = "") -> CommandFailed:

@@ -26,6 +26,7 @@ from omni_tui.engine.prompt_texts import PromptTexts
 from omni_tui.engine.redis_memory import RedisMemory
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.models.budget import Budget
+from omni_tui.observability.logs import EngineLog
 from omni_tui.observability.metrics import Metrics
 from omni_tui.observability.telemetry import Telemetry
 from omni_tui.policy import Rule
@@ -84,6 +85,7 @@ class EngineContext:
     redis: RedisMemory
     metrics: Metrics
     telemetry: Telemetry
+    log: EngineLog | None
 
     @property
     def loaded(self) -> LoadedConfig:

@@ -49,6 +49,7 @@ from omni_tui.memory.session_files import sweep_left_behind
 from omni_tui.memory.sqlite import is_there
 from omni_tui.memory.trust import TRUST_FILE
 from omni_tui.models.budget import BudgetLimits
+from omni_tui.observability.logs import EngineLog
 from omni_tui.observability.metrics import Metrics
 from omni_tui.observability.telemetry import Telemetry, TelemetrySettings
 from omni_tui.plugins.plugin_models import PluginModels
@@ -80,10 +81,11 @@ async def open_engine(
     loaded: LoadedConfig,
     environ: Mapping[str, str],
     redactor: Redactor | None = None,
+    log: EngineLog | None = None,
 ) -> Engine:
     """Open the state folder and return an engine that knows its servers and has started none of them.
 
-    Attach a client, then call `start_servers`. Raises `StartFailed`.
+    Attach a client, then call `start_servers`. `log` is told of all events. Raises `StartFailed`.
     """
     state = loaded.paths.state_dir
     loop = asyncio.get_running_loop()
@@ -121,6 +123,7 @@ async def open_engine(
         trusted=loaded.config.policy.trusted_servers,
         consents=consents,
         transports=transports,
+        log=log,
     )
     metrics = Metrics()
     telemetry = Telemetry(_telemetry_settings(loaded, redactor), metrics)
@@ -167,6 +170,7 @@ async def open_engine(
         redis=RedisMemory(loaded, vault),
         metrics=metrics,
         telemetry=telemetry,
+        log=log,
     )
     for spec in loaded.servers:
         await servers.add(spec)

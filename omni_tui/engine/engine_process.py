@@ -103,13 +103,13 @@ async def _start(options: LaunchOptions, outbox: EventBuffer, watch: ExitWatchdo
     try:
         level: LogLevelName = "debug" if loaded.debug else loaded.config.log.level
         contents = loaded.config.log.contents
-        set_up_logs(loaded.paths.log_dir, level=level, contents=contents, redact=redactor.redact)
+        log = set_up_logs(loaded.paths.log_dir, level=level, contents=contents, redact=redactor.redact)
         _tell_of_faults(loaded.paths.log_dir)
     except OSError as error:
         raise StartFailed(
             f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
         ) from error
-    engine = await open_engine(options, loaded, loaded.environ, redactor)
+    engine = await open_engine(options, loaded, loaded.environ, redactor, log)
     client = await engine.attach(outbox)
     watch.engine = engine
     if watch.client_gone():

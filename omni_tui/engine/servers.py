@@ -19,7 +19,7 @@ from omni_tui.engine.live_session import OpenSessions
 from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
 from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.memory import ServerLogs
-from omni_tui.observability.event_log import log_events
+from omni_tui.observability.logs import EngineLog
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import Notice, ServerChanged, ServerRemoved, ToolsListed
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
@@ -52,7 +52,9 @@ class EngineServers:
         trusted: Collection[str],
         consents: Consents,
         transports: AddedTransports,
+        log: EngineLog | None = None,
     ) -> None:
+        self._log = log
         self._consents = consents
         self._clients = clients
         self._sessions = sessions
@@ -151,7 +153,8 @@ class EngineServers:
             event = self._with_trust(event)
         elif isinstance(event, ServerRemoved):
             self.catalogue.remove(event.name)
-        log_events("", (event,))
+        if self._log is not None:
+            self._log.take("", (event,))
         self._clients.tell(event)
 
     def tools_listed(self, server: str, tools: list[ToolDefinition]) -> None:

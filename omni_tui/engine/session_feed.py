@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.session_fold import SessionFold
 from omni_tui.models.budget import BudgetLimits
-from omni_tui.observability.event_log import log_events
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.events import JournalFailed, JournalHead, UsageChanged
 from omni_tui.security.text import safe
@@ -51,7 +50,8 @@ class SessionFeed:
         """Take events that are on disk now."""
         self.fold.take_all(events)
         self._context.telemetry.take(self.session, events)
-        log_events(self.session, events)
+        if self._context.log is not None:
+            self._context.log.take(self.session, events)
         for listener in self._listeners:
             listener(events)
         followers = self._context.clients.following(self.session)

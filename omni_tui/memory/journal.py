@@ -100,6 +100,11 @@ class Journal:
         return journal
 
     @property
+    def queued(self) -> int:
+        """How many jobs wait for the journal's thread."""
+        return self._writer.jobs.qsize()
+
+    @property
     def damaged(self) -> int:
         """How many saved events read so far are missing or unreadable."""
         return len(self._damaged)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.protocol import AnyEvent, Event
+from omni_tui.protocol import Event
 from omni_tui.protocol.calls import (
     AttemptFailed,
     AttemptRefused,
@@ -31,8 +31,6 @@ from omni_tui.protocol.models import ModelFellBack
 from omni_tui.protocol.plan import PlanDecided, PlanTaskChanged
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
-EVENTS = logging.getLogger("omni_tui.events")
-"""Takes an `EventBatch` as its message."""
 _MOST_OPEN = 2_000
 _MOST_CONTENT = 4_000
 _CONNECTED = frozenset(("active", "idle"))
@@ -42,19 +40,11 @@ _DECIDED = frozenset(("approved", "rejected", "denied", "withheld", "expired", "
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events on their way to the log; shows nothing of them where another handler formats it."""
+    """Events of a session ("" for the engine's) on their way to the log, at a Unix time."""
 
     session: str
-    events: Sequence[AnyEvent]
-
-    def __str__(self) -> str:
-        return f"{len(self.events)} events of session {self.session or 'none'}"
-
-
-def log_events(session: str, events: Sequence[Event]) -> None:
-    """Have the log tell of events: one entry into its queue, whatever they are."""
-    if EVENTS.isEnabledFor(logging.INFO):
-        EVENTS.info(EventBatch(session, events))  # type: ignore[arg-type]
+    events: Sequence[Event]
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +214,11 @@ class EventLog:
         yield LogLine(logging.INFO, "server request closed", facts)
 
     def _server(self, event: ServerChanged) -> Iterator[LogLine]:
-        if self._servers.get(event.name) == event.state:
-            return
+        before = self._servers.get(event.name, "")
         self._servers[event.name] = event.state
+        # Active or idle, it is connected: each call changes that.
+        if before == event.state or {before, event.state} <= _CONNECTED:
+            return
         facts: dict[str, Any] = {"server": event.name, "state": event.state, "transport": event.transport}
         if event.state in _CONNECTED:
             facts["protocol"] = event.protocol

@@ -15,15 +15,17 @@ import queue
 import re
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 
-from omni_tui.observability.event_log import EVENTS, EventBatch, EventLog
+from omni_tui.observability.event_log import EventBatch, EventLog
+from omni_tui.protocol import Event
 from omni_tui.security.files import open_own
 
 FILE = "engine.log"
@@ -38,8 +40,13 @@ _FACTS = "facts"
 
 
 _OURS = "omni_tui"
+_EVENTS = "omni_tui.events"
+"""The logger that lines about events are said to come from."""
 _WARNING = re.compile(r"\A(.{1,400}?:\d+: \w+)(?::|\Z)", re.DOTALL)
 """The place and the class of a Python warning, without its text."""
+
+
+_Waiting = queue.SimpleQueue[logging.LogRecord | EventBatch | threading.Event | None]
 
 
 class _PrivateFile(logging.handlers.RotatingFileHandler):
@@ -53,7 +60,7 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 class _ToQueue(logging.Handler):
     """Puts records into the log's queue, those of libraries without their texts."""
 
-    def __init__(self, waiting: queue.SimpleQueue[logging.LogRecord | threading.Event | None]) -> None:
+    def __init__(self, waiting: _Waiting) -> None:
         super().__init__()
         self._waiting = waiting
         self.dropped = 0
@@ -86,7 +93,7 @@ class EngineLog:
         self.path = path
         self._file = file
         self._events = events
-        self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
+        self._waiting: _Waiting = queue.SimpleQueue()
         self.handler = _ToQueue(self._waiting)
         """What the root logger gets."""
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
@@ -96,6 +103,13 @@ class EngineLog:
     def queued(self) -> int:
         """How many records wait to be written."""
         return self._waiting.qsize()
+
+    def take(self, session: str, events: Sequence[Event]) -> None:
+        """Have the log tell of events: one entry into its queue. Never blocks."""
+        if self._waiting.qsize() >= _MOST_QUEUED:
+            self.handler.dropped += 1
+        else:
+            self._waiting.put(EventBatch(session, events, time.time()))
 
     def flush(self) -> None:
         """Wait until all that was logged is in the file, for at most a second."""
@@ -110,30 +124,31 @@ class EngineLog:
         while (item := self._waiting.get()) is not None:
             if isinstance(item, threading.Event):
                 item.set()
-            elif isinstance(item.msg, EventBatch):
-                self._write_events(item, item.msg)
+            elif isinstance(item, EventBatch):
+                self._write_events(item)
             else:
                 self._file.handle(item)
         self._file.close()
 
-    def _write_events(self, carrier: logging.LogRecord, batch: EventBatch) -> None:
+    def _write_events(self, batch: EventBatch) -> None:
         least = logging.getLogger(_OURS).getEffectiveLevel()
         try:
             lines = list(self._events.lines(batch))
         except Exception:
-            self._file.handle(_line(carrier, logging.ERROR, "events could not be logged", sys.exc_info()))
+            record = _line(batch, logging.ERROR, "events could not be logged", sys.exc_info())
+            self._file.handle(record)
             return
         for line in lines:
             if line.level >= least:
-                record = _line(carrier, line.level, line.event)
+                record = _line(batch, line.level, line.event)
                 session = {"session": batch.session} if batch.session else {}
                 setattr(record, _FACTS, {**session, **line.facts})
                 self._file.handle(record)
 
 
-def _line(carrier: logging.LogRecord, level: int, text: str, error: Any = None) -> logging.LogRecord:
-    record = logging.LogRecord(carrier.name, level, "", 0, text, None, error)
-    record.created = carrier.created
+def _line(batch: EventBatch, level: int, text: str, error: Any = None) -> logging.LogRecord:
+    record = logging.LogRecord(_EVENTS, level, "", 0, text, None, error)
+    record.created = batch.at
     return record
 
 
@@ -181,8 +196,6 @@ def set_up_logs(
     # Libraries check the inherited level before they format a text.
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
-    # Its batches are looked into in the log's thread.
-    EVENTS.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     return log
 

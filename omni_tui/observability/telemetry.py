@@ -10,14 +10,13 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from omni_tui.observability.metrics import Metrics
 from omni_tui.observability.trace_fold import CONTENTS, TRACED
-from omni_tui.observability.trace_ids import span_id, trace_id
 from omni_tui.protocol import AnyEvent
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ class Telemetry:
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._endpoint: PrometheusEndpoint | None = None
+        self._attached: Callable[[str, str, str], contextlib.AbstractContextManager[None]] | None = None
         self.dropped = 0
         self.problems: list[str] = []
 
@@ -76,6 +76,9 @@ class Telemetry:
         """Start what the settings ask for. Imports libraries; call it in a thread."""
         settings = self._settings
         if settings.otlp and _installed("otel", self.problems):
+            from omni_tui.observability.trace_context import attached
+
+            self._attached = attached
             self._thread = threading.Thread(target=self._export, name="otel", daemon=True)
             self._thread.start()
         if settings.prometheus_port and _installed("prometheus", self.problems):
@@ -101,30 +104,14 @@ class Telemetry:
             return
         self._queue.put(_Batch(session, wanted))
 
-    @contextlib.contextmanager
-    def propagated(self, session: str, turn: str, call: str) -> Iterator[None]:
+    def propagated(self, session: str, turn: str, call: str) -> contextlib.AbstractContextManager[None]:
         """Let requests in this block tell their server the trace of a call (`traceparent` in `_meta`).
 
-        Source: MCP SEP-414. The SDK writes what it finds in the context.
+        Source: MCP SEP-414.
         """
-        if self._thread is None:
-            yield
-            return
-        from opentelemetry import context
-        from opentelemetry.trace import (
-            NonRecordingSpan,
-            SpanContext,
-            TraceFlags,
-            set_span_in_context,
-        )
-
-        flags = TraceFlags(TraceFlags.SAMPLED)
-        known = SpanContext(trace_id(session, turn or call), span_id(session, call), False, flags)
-        token = context.attach(set_span_in_context(NonRecordingSpan(known)))
-        try:
-            yield
-        finally:
-            context.detach(token)
+        if self._attached is None:
+            return contextlib.nullcontext()
+        return self._attached(session, turn, call)
 
     def close(self) -> None:
         """Export what is left, for at most `LEAVE_S`."""

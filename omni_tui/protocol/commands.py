@@ -8,6 +8,7 @@ from omni_tui.protocol.audit import ReadAudit
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.call_stats import ClearCache, ReadStats
 from omni_tui.protocol.context import ReadSystem, SetSystem
+from omni_tui.protocol.debug import ReadDebug
 from omni_tui.protocol.health import ReadHealth, TryAgain
 from omni_tui.protocol.host_files import FindHostFiles
 from omni_tui.protocol.host_files import ImportServers as ImportServers
@@ -409,6 +410,7 @@ AnyCommand = (
     | TryAgain
     | ReadTraces
     | ReadMetrics
+    | ReadDebug
     | ReadAudit
     | SearchSessions
     | PreviewSession

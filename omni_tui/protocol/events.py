@@ -48,6 +48,7 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
+from omni_tui.protocol.debug import DebugRead
 from omni_tui.protocol.goals import ActionsProposed, GoalStated, GoalTracked
 from omni_tui.protocol.health import HealthRead
 from omni_tui.protocol.host_files import HostFilesFound
@@ -382,6 +383,7 @@ AnyEvent = (
     | HealthRead
     | TracesRead
     | MetricsRead
+    | DebugRead
     | AuditRead
     | SessionsFound
     | SessionPreviewed

@@ -321,6 +321,8 @@ class Tap:
 
     def note(self, item: SessionMessage | Exception, *, sent: bool, size: int = 0) -> LoggedFrame | None:
         """Record a frame as it is, if recording is on."""
+        if self.wire.meter.on:
+            self.wire.meter.note(self._server, item, sent=sent, size=size)
         if self.wire.on:
             with contextlib.suppress(Exception):  # recording must not disturb the connection
                 return self.wire.note(item, sent=sent, size=size)

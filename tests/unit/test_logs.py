@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from omni_tui.observability import event_log, logs
-from omni_tui.observability.event_log import EventBatch, EventLog, log_events
+from omni_tui.observability.event_log import EventLog
 from omni_tui.observability.logs import LogLevelName, redacted_value, set_up_logs
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.calls import CallChanged
@@ -31,7 +31,7 @@ both = pytest.mark.parametrize("debug", [True, False])
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
     root = logging.getLogger()
-    before = (root.handlers[:], root.level, logging.getLogger("omni_tui").level, event_log.EVENTS.level)
+    before = (root.handlers[:], root.level, logging.getLogger("omni_tui").level)
     yield
     for handler in root.handlers:
         if handler not in before[0]:
@@ -39,7 +39,6 @@ def loggers() -> Iterator[None]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     logging.getLogger("omni_tui").setLevel(before[2])
-    event_log.EVENTS.setLevel(before[3])
     logging.captureWarnings(False)
 
 
@@ -177,13 +176,15 @@ def logged(
 
     log = set_up_logs(folder, level=level, contents=contents, redact=redact)
     for batch in batches:
-        log_events("s-1", batch)
+        log.take("s-1", batch)
     log.flush()
     return lines(log.path)
 
 
 def test_the_lines_tell_what_happened_without_contents(tmp_path: Path) -> None:
-    found = logged(tmp_path, [server("active"), server("active")], turn(), [server("failed")])
+    found = logged(
+        tmp_path, [server("active"), server("idle"), server("active")], turn(), [server("failed")]
+    )
     assert [(line["level"], line["event"]) for line in found] == [
         ("info", "connection"),
         ("info", "turn started"),
@@ -272,7 +273,3 @@ def test_a_disk_that_hangs_delays_nobody_and_what_is_too_much_is_dropped(
     log.flush()
     assert log.queued == 0
     log.close()
-
-
-def test_another_handler_shows_nothing_of_a_batch() -> None:
-    assert str(EventBatch("s", tuple(turn()))) == "9 events of session s"

@@ -13,7 +13,7 @@ from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCReque
 
 from omni_tui.security.redaction import MASK, Redactor
 from omni_tui.security.text import safe
-from omni_tui.servers import wire_log
+from omni_tui.servers import wire_frames, wire_log
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.wire_log import WireLog, frame_json, frame_text, wire_frame
 
@@ -97,7 +97,7 @@ def test_a_huge_frame_is_cut_in_no_time_and_its_size_is_named(result: dict[str, 
     assert not frames.note(item, sent=False).exact
     text, cut = frame_text(noted, redact)
     assert cut
-    assert len(text) <= 2 * wire_log.MAX_FRAME
+    assert len(text) <= 2 * wire_frames.MAX_FRAME
     assert frames._kept < 200_000
     assert item.message.result is result or item.message.result == result  # type: ignore[union-attr]
 
@@ -142,7 +142,7 @@ def test_secrets_are_taken_out_wherever_they_stand() -> None:
 
 
 def test_a_secret_across_the_cut_is_taken_out_whole() -> None:
-    for before in range(wire_log.MAX_FRAME - 120, wire_log.MAX_FRAME + 20, 7):
+    for before in range(wire_frames.MAX_FRAME - 120, wire_frames.MAX_FRAME + 20, 7):
         frames = log()
         frames.note(answer(1, text="x" * before + SECRET + "y" * 100_000), sent=False)
         assert SECRET[:8] not in frame_json(frames.after(0)[0], redact)

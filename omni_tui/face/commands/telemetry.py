@@ -1,4 +1,4 @@
-"""Commands that show how the work goes: traces, metrics."""
+"""Commands that show how the work goes: traces, metrics, the debug view."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def show_metrics(shell: Shell, _argument: str) -> None:
     from omni_tui.face.screens.metrics import MetricsScreen
 
     shell.show(MetricsScreen())
+
+
+def show_debug(shell: Shell, words: str) -> None:
+    """Show live what passes through the engine, or only what has these words."""
+    from omni_tui.face.screens.debug import DebugScreen
+
+    shell.show(DebugScreen(words.strip()))
