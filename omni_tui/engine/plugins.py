@@ -21,7 +21,7 @@ from omni_tui.engine.servers import EngineServers
 from omni_tui.memory import Vault
 from omni_tui.plugins.check import CheckReport, check_plugin
 from omni_tui.plugins.discovery import InstalledPlugin, find_plugins
-from omni_tui.plugins.loaded_plugin import LoadedPlugin, PluginFailed, load_plugin
+from omni_tui.plugins.loaded_plugin import STOP_S, LoadedPlugin, PluginFailed, load_plugin
 from omni_tui.plugins.plugin_models import PluginModels
 from omni_tui.plugins.plugin_states import PluginState, PluginStates
 from omni_tui.plugins.session_copies import SessionCopies
@@ -93,6 +93,7 @@ class EnginePlugins:
         """The versions whose code is in this process, also of plugins that are off."""
         self._changing = asyncio.Lock()
         self._stopping = False
+        self._loading: asyncio.Task[None] | None = None
         models.on_fault = self.fault
 
     # --- start and end --------------------------------------------------------------------------
@@ -109,7 +110,7 @@ class EnginePlugins:
             if wait:
                 await self._load_enabled()
             else:
-                self._tasks.spawn(self._load_enabled(), "plugins")
+                self._loading = asyncio.create_task(self._load_enabled(), name="plugins")
         else:
             self._tasks.spawn(self._tidy_themes(), "themes of plugins")
             self._complete()
@@ -118,6 +119,9 @@ class EnginePlugins:
         """Tell every loaded plugin that it ends; at most a second."""
         self._stopping = True
         self._complete()
+        if self._loading is not None:  # a check that is under way ends its process
+            self._loading.cancel()
+            await asyncio.wait([self._loading], timeout=STOP_S)
         await asyncio.gather(*(loaded.stopping() for loaded in self._loaded.values()))
 
     def _complete(self) -> None:
@@ -132,6 +136,8 @@ class EnginePlugins:
                 limit = asyncio.Semaphore(_AT_ONCE)
                 wanted = [name for name, state in self._states.items() if state.enabled]
                 await asyncio.gather(*(self._begin(name, found, limit) for name in wanted))
+        except Exception:
+            logger.exception("the plugins could not be loaded")
         finally:
             self._complete()
             self._clients.tell(PluginsChanged())

@@ -53,8 +53,10 @@ def backups_of(state_dir: Path, session: str) -> list[Backup]:
     return [backup for backup in all_backups(state_dir) if backup.session == session]
 
 
-def save_backup(state_dir: Path, session: str, connection: sqlite3.Connection) -> Backup:
-    """Store a copy of the open database of a session, and let the oldest backup go.
+def save_backup(
+    state_dir: Path, session: str, connection: sqlite3.Connection, *, one_more: bool = False
+) -> Backup:
+    """Store a copy of the open database of a session, and let the oldest backup go unless `one_more`.
 
     The key goes from the database into the key store. Raises `OSError`, `sqlite3.Error`, `BackupFailed` if
     the disk gives back something else than was written.
@@ -72,7 +74,7 @@ def save_backup(state_dir: Path, session: str, connection: sqlite3.Connection) -
     write_new(path, image)
     if read_private(path) != image:
         raise BackupFailed(f"the disk did not keep {path} as it was written")
-    for backup in former[KEPT - 1 :]:
+    for backup in () if one_more else former[KEPT - 1 :]:
         backup.path.unlink(missing_ok=True)
     return Backup(session, number, path, path.stat().st_mtime, len(image))
 

@@ -21,8 +21,9 @@ from omni_tui.memory.sqlite_pages import Log
 from omni_tui.memory.writer import OPEN_STATES, event_count_in_lock
 
 
-def back_up(state_dir: Path, session: str, vault: Vault) -> Backup:
-    """Make a backup of a session, also while another process has it open.
+def back_up(state_dir: Path, session: str, vault: Vault, *, one_more: bool = False) -> Backup:
+    """Make a backup of a session, also while another process has it open; the oldest goes, unless
+    `one_more`.
 
     Raises `BackupFailed` if the session is damaged: it would push out a good backup; and if it is deleted
     meanwhile. Raises `JournalBusy` if this process has it open, `JournalBroken`, `ValueError` for an
@@ -36,7 +37,7 @@ def back_up(state_dir: Path, session: str, vault: Vault) -> Backup:
                 f"session {session} is damaged ({unread} of its events cannot be read), so it was not "
                 "backed up; open it to repair it, or restore an earlier backup"
             )
-        backup = save_backup(state_dir, session, copy.connection)
+        backup = save_backup(state_dir, session, copy.connection, one_more=one_more)
     # Deleting takes no notice of who reads: what it erased was just written again.
     if not is_there(path):
         SessionKeys(state_dir).drop(session)

@@ -104,8 +104,7 @@ class SessionCopies:
                 return
             try:
                 changed = await asyncio.to_thread(self._changed, session)
-                backup = await asyncio.to_thread(back_up, self._state_dir, session, self._vault)
-                data = await asyncio.to_thread(read_private, backup.path)
+                data = await asyncio.to_thread(self._image, session)
             except JournalBusy:
                 return  # somebody has it open: it is copied when they close it
             except (BackupFailed, JournalBroken, LookupError, ValueError, OSError) as error:
@@ -126,6 +125,14 @@ class SessionCopies:
             self._on_fault(name, f"a session was not copied: {type(error).__name__}: {error}")
 
     # --- in threads -----------------------------------------------------------------------------
+
+    def _image(self, session: str) -> bytes:
+        """Return a sealed copy. It takes the place of no backup that the person made."""
+        backup = back_up(self._state_dir, session, self._vault, one_more=True)
+        try:
+            return read_private(backup.path)
+        finally:
+            backup.path.unlink(missing_ok=True)
 
     def _changed(self, session: str) -> int:
         return session_path(self._state_dir, session).stat().st_mtime_ns

@@ -29,6 +29,7 @@ from omni_tui.protocol.plugins import (
     PluginsListed,
 )
 from tests.engine.rig import Rig, rig, turns
+from tests.lengths import some
 from tests.plugin_folder import DICE, ECHO, MEMORY, THEME, PluginFolder
 
 
@@ -219,12 +220,15 @@ async def test_a_model_that_fails_again_and_again_switches_its_plugin_off(
 
 @pytest.mark.parametrize(
     ("before", "why"),
-    [
-        ("return", "ends without an answer"),
-        ("yield 5", "ends without an answer"),
-        ("raise SystemExit", "failed: SystemExit"),
-        ("raise StopAsyncIteration", "RuntimeError"),
-    ],
+    some(
+        [
+            ("return", "ends without an answer"),
+            ("yield 5", "ends without an answer"),
+            ("raise SystemExit", "failed: SystemExit"),
+            ("raise StopAsyncIteration", "RuntimeError"),
+        ],
+        2,
+    ),
 )
 async def test_a_model_that_is_none_is_one_error(
     tmp_path: Path, site: PluginFolder, before: str, why: str
@@ -298,20 +302,27 @@ def omni_stopping(): note('stopping'); raise RuntimeError('late')
 async def test_a_server_of_a_plugin_that_blocks_keeps_the_engine_free(
     tmp_path: Path, site: PluginFolder
 ) -> None:
-    blocking = DICE.replace("def roll", "async def roll")
-    site.add("stuck", blocking.replace("return sides", "import threading; threading.Event().wait(30)"))
+    here, free = tmp_path / "here", tmp_path / "free"
+    wait = (
+        f"import os, time; open({str(here)!r}, 'w').close()\n"
+        f"        while not os.path.exists({str(free)!r}): time.sleep(0.01)"
+    )
+    site.add("stuck", DICE.replace("def roll", "async def roll").replace("return sides", wait))
     async with rig(tmp_path, demo=False) as running:
         await enable(running, "stuck")
         await running.connected("dice")
         call = asyncio.create_task(
             running.ask(c.CallTool(server="dice", tool="roll", arguments_json='{"sides": 1}'))  # type: ignore[arg-type]
         )
-        await running.until(e.CallChanged, lambda event: event.state == "dispatching")
+        await turns(here.exists)
         assert "stuck" in await lines(running), "the engine still answers"
         await disable(running, "stuck")
         assert "dice" not in running.engine.context.registry.names()
         await asyncio.wait_for(call, 20)
-    assert any("plugin stuck" in thread.name for thread in threading.enumerate())
+    (thread,) = [thread for thread in threading.enumerate() if "plugin stuck" in thread.name]
+    free.touch()
+    await asyncio.to_thread(thread.join, 20)
+    assert not thread.is_alive(), "once it lets go, it ends"
 
 
 # --- transports -----------------------------------------------------------------------------------
@@ -441,6 +452,7 @@ async def test_a_closed_session_is_copied_sealed_and_comes_back(tmp_path: Path, 
         await running.until(e.TurnEnded)
         await running.ask(c.NewSession())
         await turns(lambda: (kept / session).is_file())
+    assert not list((tmp_path / "state" / "backups").glob("*")), "the person's own backups stay as they are"
     assert b"words that only" not in (kept / session).read_bytes(), "a memory gets nothing that it can read"
     file = tmp_path / "state" / "sessions" / f"{session}.db"
     file.unlink()
@@ -480,7 +492,7 @@ async def test_a_memory_that_fails_costs_no_session_and_is_said(tmp_path: Path, 
         await running.until(e.UserMessage)
 
 
-@pytest.mark.parametrize("data", [b"SQLite format 3\x00" + b"no" * 500, b"rubbish", b""])
+@pytest.mark.parametrize("data", some([b"SQLite format 3\x00" + b"no" * 500, b"rubbish", b""], 1))
 async def test_a_copy_that_is_none_replaces_nothing(
     tmp_path: Path, site: PluginFolder, data: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:

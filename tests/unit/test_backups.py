@@ -163,7 +163,7 @@ async def test_a_session_deleted_while_it_is_backed_up_stays_deleted(
     real = save_backup
     kept: list[bytes] = []
 
-    def late(state: Path, session: str, connection: sqlite3.Connection) -> Backup:
+    def late(state: Path, session: str, connection: sqlite3.Connection, *, one_more: bool) -> Backup:
         def saved(*_: object) -> None:
             kept.append(real(state, session, connection).path.read_bytes())
 

@@ -147,7 +147,7 @@ FAULTS = {
 """By a short name: the end of a plugin's module, and what its check must say."""
 
 
-@pytest.mark.parametrize("case", some(FAULTS, 12))
+@pytest.mark.parametrize("case", some(FAULTS, 5))
 async def test_a_faulty_one_fails_with_its_reason(site: PluginFolder, case: str) -> None:
     source, why = FAULTS[case]
     site.add("bad", source)
@@ -235,7 +235,7 @@ REACHES = [
 ]
 
 
-@pytest.mark.parametrize("reach", REACHES)
+@pytest.mark.parametrize("reach", some(REACHES, 3))
 async def test_one_that_imports_the_gate_fails_its_check(site: PluginFolder, reach: str) -> None:
     site.add("reaching", THEME.format(name="x") + reach)
     assert "what plugins may not" in (await check_plugin(only(site))).problem

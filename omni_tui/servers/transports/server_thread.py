@@ -107,7 +107,9 @@ class ServerThread:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except (asyncio.CancelledError, Exception):
+        except asyncio.CancelledError:
+            pass  # it was told to end
+        except Exception:
             logger.info("the server of plugin %s has ended", self._threaded.name, exc_info=True)
         finally:
             with contextlib.suppress(RuntimeError):
