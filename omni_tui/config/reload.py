@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel
@@ -62,6 +63,27 @@ def compare(before: LoadedConfig, now: LoadedConfig) -> ConfigChange:
         servers=tuple(spec for name, spec in new.items() if spec != old.get(name) and name not in mistaken),
         removed=tuple(name for name in old if name not in new),
         broken=tuple(each for each in now.confined if (each.where, each.what) not in known),
+    )
+
+
+def without_waiting(now: LoadedConfig, config: Config) -> LoadedConfig:
+    """Return a configuration whose servers have nothing of settings that count from the next start.
+
+    `config` is the one in force: a server takes from it what it does not set itself.
+    """
+    return dataclasses.replace(now, servers=tuple(_settled(spec, now, config) for spec in now.servers))
+
+
+def _settled(spec: ServerSpec, now: LoadedConfig, config: Config) -> ServerSpec:
+    section = now.config.servers.get(spec.name)
+    if section is None or spec.source not in _OF_FILES:
+        return spec
+    return dataclasses.replace(
+        spec,
+        call_timeout=section.call_timeout or config.tools.call_timeout,
+        task_timeout=section.task_timeout or config.tools.task_timeout,
+        sampling=section.sampling and config.sampling.enabled,
+        roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
     )
 
 

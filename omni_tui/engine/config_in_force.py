@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.reload import ConfigChange, compare, in_force
+from omni_tui.config.reload import ConfigChange, compare, in_force, without_waiting
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory.secret_store import environment_with_secrets
@@ -58,6 +58,7 @@ class ConfigInForce:
             now = await asyncio.get_running_loop().run_in_executor(
                 context.pool, partial(load_config, context.options, environ)
             )
+            now = without_waiting(now, self.loaded.config)
             change = compare(self._read, now)
             if change.mistake is not None:
                 return change
