@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from omni_tui.config.load import LoadedConfig
+from omni_tui.config.load import READ_VARIABLES, LoadedConfig
 from omni_tui.config.schema import applies_of
 from omni_tui.config.sections import Config
 from omni_tui.config.spec import ServerSpec
@@ -25,8 +25,8 @@ class ConfigChange:
     """What has changed.
 
     `mistake`: why nothing of it counts, None if it can. `live` and `restart` are settings that count now
-    and from the next start. `servers` are new or changed ones, `removed` are gone. `broken`: servers whose
-    new settings have a mistake; they stay as they were.
+    and from the next start; variables of the env file are among the latter. `servers` are new or changed
+    ones, `removed` are gone. `broken`: servers whose new settings have a mistake; they stay as they were.
     """
 
     mistake: Problem | None = None
@@ -54,6 +54,7 @@ def compare(before: LoadedConfig, now: LoadedConfig) -> ConfigChange:
         (live if applies == "live" else restart).append(name)
     if _rules(before) != _rules(now):
         restart.append("policy.rule")
+    restart += [name for name in READ_VARIABLES if before.environ.get(name) != now.environ.get(name)]
     old = {spec.name: spec for spec in before.servers if spec.source in _OF_FILES}
     new = {spec.name: spec for spec in now.servers if spec.source in _OF_FILES}
     mistaken = {each.name for each in new.values() if each.problem} & old.keys()

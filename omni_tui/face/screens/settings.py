@@ -158,7 +158,8 @@ class SettingsScreen(FilteredListScreen):
     def _detail(self, setting: SettingInfo) -> Content:
         counts = "now" if setting.live else "from the next start"
         lines = [Content.styled(visible(setting.description), "$text-1")]
-        about = [f"default {setting.default_json}"]
+        unset = setting.default_json in ("null", '""')
+        about = ["not set by default" if unset else f"default {setting.default_json}"]
         if setting.choices:
             about.append(f"one of {', '.join(setting.choices)}")
         if setting.limits:
