@@ -40,7 +40,14 @@ _OWN = re.compile(
 )
 
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_SLOW = ("chaos/", "security/", "proof/", "engine/test_cli_", "engine/test_full_disk", "wire/test_conformance_client")
+_SLOW = (
+    "chaos/",
+    "security/",
+    "proof/",
+    "engine/test_cli_",
+    "engine/test_full_disk",
+    "wire/test_conformance_client",
+)
 
 _homes = itertools.count()
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"

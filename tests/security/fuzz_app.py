@@ -332,8 +332,8 @@ class FuzzApp(OmniApp):
         make, shown, clocks = filler.make, self.push_screen, (self.clock, self.stillness)
         named = (
             "sessions", "remote_sessions", "history", "models", "context", "system", "stats", "messages",
-            "prompts", "resources", "rules", "audit", "settings", "welcome", "import_servers", "help", "palette", "status", "budget",
-            "show_approvals",
+            "prompts", "resources", "rules", "audit", "settings", "welcome", "import_servers", "help",
+            "palette", "status", "budget", "show_approvals",
         )  # fmt: skip
         yield from (partial(self.run_named, name) for name in named)
         yield from (partial(self.run_named, "wire", server), partial(self.run_named, text(40), text()))
