@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from omni_tui.config.env_file import ENV_FILE, EnvFile, read_env_file
-from omni_tui.config.hosts.imports import import_servers
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -127,6 +126,8 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
     servers = configured_servers(config, user, project, environ)
     notes: list[Problem] = list(env_file.notes)
     if options.mcp_config:
+        from omni_tui.config.hosts.imports import import_servers  # most starts need none of the hosts
+
         imported = import_servers(
             FilePath(options.mcp_config), source="flag", environ=environ, config=config
         )

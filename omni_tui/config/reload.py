@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel
 
-from omni_tui.config.load import LoadedConfig
+from omni_tui.config.load import READ_VARIABLES, LoadedConfig
 from omni_tui.config.schema import applies_of
 from omni_tui.config.sections import Config
 from omni_tui.config.spec import ServerSpec
@@ -24,8 +25,8 @@ class ConfigChange:
     """What has changed.
 
     `mistake`: why nothing of it counts, None if it can. `live` and `restart` are settings that count now
-    and from the next start. `servers` are new or changed ones, `removed` are gone. `broken`: servers whose
-    new settings have a mistake; they stay as they were.
+    and from the next start; variables of the env file are among the latter. `servers` are new or changed
+    ones, `removed` are gone. `broken`: servers whose new settings have a mistake; they stay as they were.
     """
 
     mistake: Problem | None = None
@@ -53,6 +54,7 @@ def compare(before: LoadedConfig, now: LoadedConfig) -> ConfigChange:
         (live if applies == "live" else restart).append(name)
     if _rules(before) != _rules(now):
         restart.append("policy.rule")
+    restart += [name for name in READ_VARIABLES if before.environ.get(name) != now.environ.get(name)]
     old = {spec.name: spec for spec in before.servers if spec.source in _OF_FILES}
     new = {spec.name: spec for spec in now.servers if spec.source in _OF_FILES}
     mistaken = {each.name for each in new.values() if each.problem} & old.keys()
@@ -62,6 +64,27 @@ def compare(before: LoadedConfig, now: LoadedConfig) -> ConfigChange:
         servers=tuple(spec for name, spec in new.items() if spec != old.get(name) and name not in mistaken),
         removed=tuple(name for name in old if name not in new),
         broken=tuple(each for each in now.confined if (each.where, each.what) not in known),
+    )
+
+
+def without_waiting(now: LoadedConfig, config: Config) -> LoadedConfig:
+    """Return a configuration whose servers have nothing of settings that count from the next start.
+
+    `config` is the one in force: a server takes from it what it does not set itself.
+    """
+    return dataclasses.replace(now, servers=tuple(_settled(spec, now, config) for spec in now.servers))
+
+
+def _settled(spec: ServerSpec, now: LoadedConfig, config: Config) -> ServerSpec:
+    section = now.config.servers.get(spec.name)
+    if section is None or spec.source not in _OF_FILES:
+        return spec
+    return dataclasses.replace(
+        spec,
+        call_timeout=section.call_timeout or config.tools.call_timeout,
+        task_timeout=section.task_timeout or config.tools.task_timeout,
+        sampling=section.sampling and config.sampling.enabled,
+        roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
     )
 
 

@@ -74,11 +74,7 @@ def setting(default: Any, description: str, *, live: bool = False, **limits: Any
 
 
 class LimitSection(Section):
-    """`[tools.limits]` for one pattern.
-
-    `timeout`: seconds without an answer or progress. `concurrency`: the most calls of all matching tools at
-    the same time.
-    """
+    """`[tools.limits]` for one pattern."""
 
     timeout: Seconds | None = setting(
         None, "Seconds without an answer or progress after which a call of these tools ends."
@@ -89,16 +85,7 @@ class LimitSection(Section):
 
 
 class ToolsSection(Section):
-    """`[tools]`: limits of calls, and the tools of a request.
-
-    `result_limit`: the characters of one result that a model gets. With more than `offered` tools, a
-    request carries the best matches; `pinned` tools are always among them. `call_timeout`: how long a
-    server may be silent, also for a task; `task_timeout`: the whole time of a task. `concurrency`: calls at
-    the same time; `server_concurrency`: those of one server. `limits` overrides this for single tools; the
-    longest matching pattern counts. `retry`: how often a call may be repeated after a failure without
-    effect. `routes`: by a tool's name, the servers that can answer, in order. Results of read-only and
-    `cacheable` tools are kept for `cache_ttl` seconds (0: never).
-    """
+    """`[tools]`: limits of calls, and the tools of a request."""
 
     call_timeout: Seconds = setting(
         120.0, "Seconds that a server may be silent during a call, also one that runs as a task."
@@ -200,12 +187,7 @@ ServerUrl = Annotated[str, AfterValidator(_server_url)]
 
 
 class ModelTable(Section):
-    """`[models."NAME"]`: the settings of one model; missing keys are those of `[model]`.
-
-    `timeout`: how long the model may be silent. `tools`: the tool-calling mode: "native", "text" (one JSON
-    action in the answer), "none", or "auto" to find out. `images`: whether it takes images. Prices are US
-    dollars per million tokens. `context`: the context window in tokens, if unknown or to limit it.
-    """
+    """`[models."NAME"]`: the settings of one model; missing keys are those of `[model]`."""
 
     temperature: float | None = setting(
         None, "How random the answers are, from 0 to 2; by default as the provider chooses.", ge=0, le=2
@@ -233,10 +215,10 @@ class ModelTable(Section):
 
 
 class ModelSection(ModelTable):
-    """`[model]`: the language model, by LiteLLM's name; "offline" is the built-in rules.
+    """`[model]`: the language model.
 
-    `fallbacks` are asked in order when it cannot answer. temperature, max_tokens, top_p and timeout hold
-    for every model; key and api_base for those of the same provider.
+    temperature, max_tokens, top_p and timeout hold for every model; key and api_base for those of the same
+    provider.
     """
 
     name: str = setting(
@@ -250,9 +232,9 @@ class ModelSection(ModelTable):
 
 
 class BudgetSection(Section):
-    """`[budget]`: the most tokens and US dollars of a turn, a session, a day; 0 is no limit.
+    """`[budget]`: the most tokens and US dollars of a turn, a session, a day.
 
-    A request that would exceed one is not sent. A day is a local calendar day, over all sessions.
+    A request that would exceed one is not sent. A day is a local calendar day.
     """
 
     turn_tokens: int = setting(0, "The most tokens of one turn; 0 is no limit.", ge=0)
@@ -264,11 +246,7 @@ class BudgetSection(Section):
 
 
 class AgentSection(Section):
-    """`[agent]`: how the agent works. `max_steps`: the most model requests of one turn.
-
-    `roots`: the folders that servers get as MCP roots. For plans of the orchestrator: `parallel` tasks at
-    the same time, `max_requests` of all its agents, `max_minutes` of work (without waiting for the person).
-    """
+    """`[agent]`: how the agent works."""
 
     mode: AgentMode = setting("chat", "The mode of a new session: chat, auto or orchestrator.")
     max_steps: int = setting(25, "The most model requests of one turn.", ge=1, le=1000, live=True)
@@ -291,13 +269,7 @@ OAUTH_SECRETS = ("client_secret", "private_key", "idp_client_secret", "idp_token
 
 
 class OAuthSection(Section):
-    """`[servers.NAME.oauth]`: how to sign in, if the server's metadata is not enough.
-
-    `issuer` is the authorisation server to use; by default the MCP server's metadata names it. Without a
-    `client_id` the client registers itself or uses its `client_metadata_url`. `callback_port` 0 is any free
-    port. With `grant = "cross_app"` a company's identity provider (`idp_*`) signs the person in;
-    `idp_token` is the person's token there, of type `idp_token_type`.
-    """
+    """`[servers.NAME.oauth]`: how to sign in, if the server's metadata is not enough."""
 
     grant: GrantType = setting(
         "authorization_code",
@@ -381,10 +353,7 @@ class OAuthSection(Section):
 class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
-    `inherit` names more environment variables for its program (see `config.server_environment`). With
-    `tasks = false` the server is not offered to answer calls with tasks. `imported_from` is the program
-    that it was imported from, `registry` its name in the public registry, or that of its bundle:
-    such a server starts when the person has allowed it.
+    `inherit` names variables besides those of `config.server_environment`.
     """
 
     command: str = setting("", "The program to run; a server has a command or a url.", live=True)
@@ -480,11 +449,7 @@ def stricter(*decisions: PolicyDecision) -> PolicyDecision:
 
 
 class ServerPolicy(Section):
-    """`[policy.servers.NAME]`: what each mode does with the calls of one server, if not the usual.
-
-    `trusted`: what the server claims about its tools may lower their risk for allow rules, and what it
-    returns does not count as data from outside (`outside` of a rule).
-    """
+    """`[policy.servers.NAME]`: what each mode does with the calls of one server, if not the usual."""
 
     chat: PolicyDecision | None = setting(None, "What chat mode does with this server's calls.")
     auto: PolicyDecision | None = setting(None, "What auto mode does with this server's calls.")
@@ -498,12 +463,8 @@ class ServerPolicy(Section):
 
 
 class PolicySection(Section):
-    """`[policy]`: what each mode does with a call that no rule matches: "allow", "ask" or "deny".
+    """`[policy]`: what each mode does with a call that no rule matches.
 
-    `orchestrator` is for the calls of a plan's agents, by default that of `auto`. `plan`: whether a plan
-    waits for the person before it is carried out. `servers` overrides the modes for single servers.
-    `expire_after`: the seconds after which what waits for the person (a call, a plan, a server request)
-    ends unapproved; 0 for never.
     The rules of `[[policy.rule]]` are read by `config.policy_rules`.
     """
 
@@ -560,11 +521,7 @@ class PolicySection(Section):
 
 
 class UiSection(Section):
-    """`[ui]`: the theme's name, and how the terminal tells that something waits.
-
-    `title`: its title says how many items wait. `bell`: it rings when something begins to wait, or a long
-    turn ends, while it does not have the focus.
-    """
+    """`[ui]`: how the app looks, and how the terminal tells that something waits."""
 
     theme: str = setting("", "The color theme's name.")
     title: bool = setting(True, "Whether the terminal's title says how many items wait.")
@@ -574,11 +531,7 @@ class UiSection(Section):
 
 
 class SamplingSection(Section):
-    """`[sampling]`: model answers that servers ask for; the person approves each request.
-
-    `model` answers, by default the session's. `max_tokens` limits one answer, `session_tokens` the input
-    and output of a session. With `review` the answer is shown before the server gets it.
-    """
+    """`[sampling]`: model answers that servers ask for; the person approves each request."""
 
     enabled: bool = setting(True, "Whether servers may ask the model; you approve each request.")
     model: str = setting("", "The model that answers servers; by default the session's.")
@@ -602,12 +555,7 @@ def _redis_url(value: str) -> str:
 
 
 class RedisSection(Section):
-    """`[memory.redis]`: the Redis that sessions are mirrored to. Keys of the environment go before.
-
-    `url`: `redis://[USER@]HOST[:PORT][/DB]`, `rediss://` for TLS; by default `localhost`. `ca`: a file of
-    certificates to trust instead of the system's. `ttl`: the seconds that a session stays there after its
-    last event, 0 for ever. `max_events`: about how many of its last events stay there, 0 for all.
-    """
+    """`[memory.redis]`: the Redis that sessions are mirrored to. Keys of the environment go before."""
 
     url: Annotated[str, AfterValidator(_redis_url)] = setting(
         "", "The address, redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS; by default localhost."
@@ -628,10 +576,7 @@ class RedisSection(Section):
 
 
 class MemorySection(Section):
-    """`[memory]`: where sessions are stored: here only, or mirrored to Redis as well.
-
-    Sessions that were not used for `keep_days` are deleted, a week after that was announced; 0 keeps all.
-    """
+    """`[memory]`: where sessions are stored: here only, or mirrored to Redis as well."""
 
     store: Literal["sqlite", "redis"] = setting(
         "sqlite", "Where sessions are stored: sqlite (this machine), or redis (mirrored there as well)."

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.reload import ConfigChange, compare, in_force
+from omni_tui.config.reload import ConfigChange, compare, in_force, without_waiting
+from omni_tui.config.sections import Config
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory.secret_store import environment_with_secrets
@@ -58,6 +59,7 @@ class ConfigInForce:
             now = await asyncio.get_running_loop().run_in_executor(
                 context.pool, partial(load_config, context.options, environ)
             )
+            now = without_waiting(now, self.loaded.config)
             change = compare(self._read, now)
             if change.mistake is not None:
                 return change
@@ -79,7 +81,7 @@ class ConfigInForce:
     def _waits(self, name: str, now: LoadedConfig) -> bool:
         """Whether a setting of the files is another than the one in force."""
         section, _, key = name.partition(".")
-        if name == "policy.rule":
+        if name == "policy.rule" or section not in Config.model_fields:
             return True
         old, new = getattr(self.loaded.config, section), getattr(now.config, section)
         return bool(getattr(old, key) != getattr(new, key) if key else old != new)

@@ -97,6 +97,24 @@ async def test_timeouts_change_without_asking(tmp_path: Path) -> None:
         assert (spec.call_timeout, spec.allowed) == (7, True)
 
 
+async def test_what_waits_for_the_next_start_reconnects_no_server(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=TINY, connect="none") as running:
+        context = running.engine.context
+        waiting = TINY + "[tools]\ncall_timeout = 7\n[sampling]\nenabled = false\n"
+        replace(tmp_path / "config.toml", waiting)
+        change = await config_of(running).reload(context, running.engine.servers)
+        assert (change.servers, change.live) == ((), ())
+        assert set(change.restart) == {"tools.call_timeout", "sampling.enabled"}
+        assert config_of(running).pending == change.restart
+        replace(tmp_path / "config.toml", waiting + "# words\n")
+        assert (await config_of(running).reload(context, running.engine.servers)).is_nothing
+        spec = context.registry.get("tiny").spec
+        assert (spec.call_timeout, spec.sampling) == (120, True)
+        replace(tmp_path / "config.toml", TINY)
+        await config_of(running).reload(context, running.engine.servers)
+        assert config_of(running).pending == ()
+
+
 async def test_a_setting_is_checked_written_and_used(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=TINY) as running:
         await running.ask(WriteSetting(name="agent.max_steps", value_json=JsonText("9")))

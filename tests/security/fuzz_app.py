@@ -202,7 +202,8 @@ _REPLY_TO = {
     "OpenSession": "CommandFailed", "ReadAudit": "AuditRead", "ReadRule": "RuleRead",
     "ReadToolRules": "ToolRulesRead", "ReadChange": "ChangeRead", "SearchSessions": "SessionsFound",
     "PreviewSession": "SessionPreviewed", "ListRemoteSessions": "RemoteSessionsListed",
-    "FetchSession": "SessionFetched",
+    "FetchSession": "SessionFetched", "ReadSettings": "SettingsRead",
+    "FindHostFiles": "HostFilesFound",
 }  # fmt: skip
 
 
@@ -331,8 +332,8 @@ class FuzzApp(OmniApp):
         make, shown, clocks = filler.make, self.push_screen, (self.clock, self.stillness)
         named = (
             "sessions", "remote_sessions", "history", "models", "context", "system", "stats", "messages",
-            "prompts", "resources", "rules", "audit", "welcome", "help", "palette", "status", "budget",
-            "show_approvals",
+            "prompts", "resources", "rules", "audit", "settings", "welcome", "import_servers", "help",
+            "palette", "status", "budget", "show_approvals",
         )  # fmt: skip
         yield from (partial(self.run_named, name) for name in named)
         yield from (partial(self.run_named, "wire", server), partial(self.run_named, text(40), text()))

@@ -69,3 +69,10 @@ def test_a_rule_counts_from_the_next_start(tmp_path: Path) -> None:
     rule = '[[policy.rule]]\nid = "a"\ndecision = "deny"\nserver = "x"\ntool = "{}"\n'
     before = load(tmp_path, rule.format("one"))
     assert compare(before, load(tmp_path, rule.format("two"))).restart == ("policy.rule",)
+
+
+def test_a_variable_of_the_env_file_counts_from_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LLM_API_KEY=one\n")
+    before = load(tmp_path, TEXT)
+    (tmp_path / ".env").write_text("LLM_API_KEY=two\n")
+    assert compare(before, load(tmp_path, TEXT)).restart == ("LLM_API_KEY",)

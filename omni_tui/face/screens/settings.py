@@ -39,10 +39,10 @@ class SettingRows(RowList):
         mark = ("~ ", "bold $waiting") if setting.waits else ("● ", "$mine") if set_here else ("  ", "")
         right = Content.styled(f" {_counts(setting)} ", "$text-3")
         if width >= _WIDE:
-            right = Content.styled(f"  {setting.layer:<12}", "$text-2") + right
+            right = Content.styled(f"  {visible(setting.layer):<12}", "$text-2") + right
         room = max(10, width - right.cell_length - 3)
         name_room = max(8, room - _VALUE - 1) if room > _VALUE + 12 else room // 2
-        name = fit_content(Content.styled(setting.name, "$text-1"), name_room)
+        name = fit_content(Content.styled(visible(setting.name), "$text-1"), name_room)
         value = fit_content(
             Content.styled(visible(_shown(setting)), "$text-1" if set_here else "$text-3"),
             room - name_room - 1,
@@ -158,14 +158,15 @@ class SettingsScreen(FilteredListScreen):
     def _detail(self, setting: SettingInfo) -> Content:
         counts = "now" if setting.live else "from the next start"
         lines = [Content.styled(visible(setting.description), "$text-1")]
-        about = [f"default {setting.default_json}"]
+        unset = setting.default_json in ("null", '""')
+        about = ["not set by default" if unset else f"default {setting.default_json}"]
         if setting.choices:
-            about.append(f"one of {', '.join(setting.choices)}")
+            about.append(f"one of {', '.join(map(visible, setting.choices))}")
         if setting.limits:
             about.append(setting.limits)
         lines.append(Content.styled(" · ".join(about), "$text-2"))
         where = f" ({visible(setting.where)})" if setting.where else ""
-        lines.append(Content.styled(f"from: {setting.layer}{where}", "$text-2"))
+        lines.append(Content.styled(f"from: {visible(setting.layer)}{where}", "$text-2"))
         if setting.waits:
             waits = f"your file says {visible(setting.file_json)}, which counts from the next start"
             lines.append(Content.styled(waits, "$waiting"))
@@ -194,7 +195,7 @@ class SettingsScreen(FilteredListScreen):
             self.add_class("-editing")
             line = self.query_one("#setting-line", Input)
             line.value = _editable(setting)
-            line.placeholder = f"{setting.name}: empty for the default"
+            line.placeholder = f"{visible(setting.name)}: empty for the default"
             line.focus()
             self.message = ""
             self.draw()
