@@ -8,12 +8,7 @@ from tests.dependencies import declared, distributions, imported, undeclared, un
 
 ROOT = Path(__file__).parents[2]
 EXCEPTIONS = {
-    "opentelemetry-api": "for traces, with the extra `otel`",
-    "opentelemetry-exporter-otlp-proto-http": "for traces, with the extra `otel`",
-    "opentelemetry-sdk": "for traces, with the extra `otel`",
-    "pluggy": "for plugins",
     "textual-serve": "for `omni-tui serve`, with the extra `web`",
-    "watchfiles": "for following the config file",
 }
 """Declared and not imported, each with its reason. Take out what is imported by now."""
 
