@@ -151,7 +151,7 @@ LOST: dict[Callable[[bytearray], None], int] = {
     cut_in_a_page: 14,
     zeroed_leaf: 14,
     zeroed_stretch: 112,
-    noise: 60,
+    noise: 70,
 }
 """The most events that a damage can take with it: those of its pages."""
 
