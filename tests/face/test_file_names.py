@@ -77,7 +77,7 @@ async def test_names_come_also_where_enter_and_letters_outrun_the_disk(here: Pat
 async def test_no_list_where_no_file_is_meant(here: Path) -> None:
     app = ChatApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        for text in ("/theme t", "look at t", "/call t"):
+        for text in ("/pin t", "look at t", "/call t"):
             app.chat.draft = text
             await pilot.pause()
             assert not app.composer.popup_open, text

@@ -41,6 +41,7 @@ async def test_everything_over_http(tmp_path: Path, everything: WebServer) -> No
 
 async def _exercise(running: Rig) -> None:
     page = await listed(running)
+    await running.connected("all")
     told = await running.until(e.ServerChanged, lambda event: event.state == "idle")
     assert (told.prompts, told.resources) == (len(page.prompts), len(page.resources))
     await _prompts(running, page)

@@ -178,7 +178,9 @@ def find_tool(context: EngineContext, server: str, name: str) -> Tool:
     tool = context.catalogue.get(server, name)
     if tool is not None:
         return tool
-    context.connection(server)
+    state = context.connection(server).state
     if server not in context.catalogue.servers():
+        if state in ("active", "idle", "degraded"):
+            raise UserError(f"{server} has not listed its tools yet; try again when it has")
         raise UserError(f"{server} is not connected, so its tools are not known")
     raise UserError(f"{server} has no tool named {name}")
