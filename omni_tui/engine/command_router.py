@@ -9,6 +9,7 @@ import msgspec
 
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine, StartFailed
+from omni_tui.engine.handlers.app_log import AppLogHandlers
 from omni_tui.engine.handlers.approvals import ApprovalHandlers
 from omni_tui.engine.handlers.arrival import ArrivalHandlers, caught_up
 from omni_tui.engine.handlers.audit import AuditHandlers
@@ -87,6 +88,7 @@ class CommandRouter:
             **RemoteSessionHandlers(engine, client).table(),
             **ConversationHandlers(engine, client).table(),
             **HealthHandlers(engine, client).table(),
+            **AppLogHandlers(engine, client).table(),
             **PublicRegistryHandlers(engine, client).table(),
             **PluginHandlers(engine, client).table(),
             **DebugHandlers(engine, client, self._recorder).table(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from omni_tui.protocol.app_log import ReadAppLog
 from omni_tui.protocol.audit import ReadAudit
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.call_stats import ClearCache, ReadStats
@@ -407,6 +408,7 @@ AnyCommand = (
     | ClearCache
     | ReadStats
     | ReadHealth
+    | ReadAppLog
     | TryAgain
     | ReadTraces
     | ReadMetrics

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from omni_tui.protocol.app_log import AppLogRead
 from omni_tui.protocol.audit import AuditRead
 from omni_tui.protocol.base import CommandReply as CommandReply
 from omni_tui.protocol.base import Event as Event
@@ -381,6 +382,7 @@ AnyEvent = (
     | PartOpened
     | StatsRead
     | HealthRead
+    | AppLogRead
     | TracesRead
     | MetricsRead
     | DebugRead

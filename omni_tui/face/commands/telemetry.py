@@ -1,4 +1,4 @@
-"""Commands that show how the work goes: traces, metrics, the debug view."""
+"""Commands that show how the work goes: traces, metrics, the debug view, the app's log."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def show_debug(shell: Shell, words: str) -> None:
     from omni_tui.face.screens.debug import DebugScreen
 
     shell.show(DebugScreen(words.strip()))
+
+
+def show_app_log(shell: Shell, words: str) -> None:
+    """Show the app's own log, or only the lines that have these words."""
+    from omni_tui.face.screens.app_log import AppLogScreen
+
+    shell.show(AppLogScreen(words.strip()))
