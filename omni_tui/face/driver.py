@@ -242,6 +242,7 @@ class TerminalDriver(LinuxDriver):
         self._taken = False
         self._stop_due = False
         self._end_watch: EndWatch | None = None
+        self._suspending = False
 
     # --- taking the terminal, and giving it back
 
@@ -271,10 +272,18 @@ class TerminalDriver(LinuxDriver):
         self.window.terminal_left()
         super().stop_application_mode()
 
+    def suspend_application_mode(self) -> None:
+        """Give the terminal back for a while; a signal to end is watched for all the same."""
+        self._suspending = True
+        try:
+            super().suspend_application_mode()
+        finally:
+            self._suspending = False
+
     def close(self) -> None:
         """Wait until all is written."""
         super().close()
-        if self._end_watch is not None:
+        if self._end_watch is not None and not self._suspending:
             self._end_watch.left()
             self._end_watch = None
 

@@ -28,15 +28,19 @@ class EndWatch:
 
     def __init__(self, terminal: int, attributes: list[Any] | None) -> None:
         self._terminal, self._attributes = terminal, attributes
+        self._signals: set[signal.Signals] = set()
         self._told, self._tell = os.pipe()
         threading.Thread(target=self._watch, name="end", daemon=True).start()
 
     def watch_signal(self, number: signal.Signals) -> None:
         """Watch for a signal that the loop handles; it still does. Call it in the main thread."""
         signal.signal(number, self._signalled)
+        self._signals.add(number)
 
     def left(self) -> None:
-        """Stop: the app has left its terminal in time. Call it once."""
+        """Stop: the app has left its terminal in time. Call it once, in the main thread."""
+        for number in self._signals:  # else a late one would write where something else is by then
+            signal.signal(number, _pass)
         os.close(self._tell)
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
@@ -56,3 +60,7 @@ class EndWatch:
             with contextlib.suppress(termios.error, OSError):
                 termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
         os._exit(128 + number[0])
+
+
+def _pass(_number: int, _frame: FrameType | None) -> None:
+    """Leave a signal to the loop."""

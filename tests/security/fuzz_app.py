@@ -21,9 +21,11 @@ from typing import Any
 from textual.content import Content
 from textual.worker import Worker
 
+from omni_tui.face import actions
 from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.approval.pending_call import PendingCallItem
 from omni_tui.face.approval.pending_request import PendingRequestItem
+from omni_tui.face.argument_values import ArgumentValue
 from omni_tui.face.form.arguments_form import RawBox
 from omni_tui.face.form.model import FormDraft, FormModel
 from omni_tui.face.messages import CopyText, OpenTool, ShowServerLog
@@ -33,6 +35,8 @@ from omni_tui.face.prompts_resources.argument_screens import PromptScreen, Templ
 from omni_tui.face.prompts_resources.resource import ResourceScreen
 from omni_tui.face.results.call_status import StateLine
 from omni_tui.face.results.view import ResultView
+from omni_tui.face.screens.app_log import AppLogLineScreen
+from omni_tui.face.screens.ask_value import AskValueScreen
 from omni_tui.face.screens.audit import AuditEntryScreen
 from omni_tui.face.screens.batch import BatchScreen
 from omni_tui.face.screens.change import ChangeScreen
@@ -40,6 +44,7 @@ from omni_tui.face.screens.elicitation import ElicitationScreen
 from omni_tui.face.screens.full_view import FullViewScreen
 from omni_tui.face.screens.main import PaneName
 from omni_tui.face.screens.reader import ReaderScreen
+from omni_tui.face.screens.registry_server import RegistryServerScreen
 from omni_tui.face.screens.rule_composer import RuleComposerScreen
 from omni_tui.face.screens.rules import RuleScreen
 from omni_tui.face.screens.server_form import ServerFormScreen
@@ -49,10 +54,12 @@ from omni_tui.face.screens.trust import TrustServerScreen
 from omni_tui.face.transcript.item_types import TaskItem
 from omni_tui.protocol import AnyCommand, AnyEvent, CommandReply, JsonText
 from omni_tui.protocol import events as e
+from omni_tui.protocol.app_log import AppLogLine
 from omni_tui.protocol.audit import AuditLine
 from omni_tui.protocol.codec import encode
 from omni_tui.protocol.commands import DescribeTool, Hello, ReadResult, Replay
 from omni_tui.protocol.prompts_and_resources import PromptSummary, TemplateSummary
+from omni_tui.protocol.public_registry import RegistryServerInfo
 from omni_tui.protocol.rules import RuleInfo
 from omni_tui.protocol.trust import ReadChange
 from tests.face import scenario
@@ -183,6 +190,8 @@ def _fixed(command: AnyCommand, kind: type[Any], filler: Filler) -> dict[str, An
         ]
         page = json.dumps(texts)
         return {"text": page, "offset": 0, "total": len(page), "digest": "d"}
+    if kind is _BY_NAME["DebugRead"]:  # else it would be read for ever
+        return {"more": False}
     if kind is _BY_NAME["SessionPreviewed"]:
         return {"events": tuple(_frame(filler, each) for each in (e.UserMessage, e.Answer)), "at": 1}
     return {"server": command.server, "tool": command.tool} if isinstance(command, DescribeTool) else {}
@@ -203,7 +212,10 @@ _REPLY_TO = {
     "ReadToolRules": "ToolRulesRead", "ReadChange": "ChangeRead", "SearchSessions": "SessionsFound",
     "PreviewSession": "SessionPreviewed", "ListRemoteSessions": "RemoteSessionsListed",
     "FetchSession": "SessionFetched", "ReadSettings": "SettingsRead",
-    "FindHostFiles": "HostFilesFound",
+    "FindHostFiles": "HostFilesFound", "ReadHealth": "HealthRead", "ReadAppLog": "AppLogRead",
+    "ReadTraces": "TracesRead", "ReadMetrics": "MetricsRead", "ReadDebug": "DebugRead",
+    "ListPlugins": "PluginsListed", "CheckPlugin": "PluginChecked", "SearchRegistry": "RegistryFound",
+    "ReadRegistryServer": "RegistryServerRead",
 }  # fmt: skip
 
 
@@ -333,10 +345,12 @@ class FuzzApp(OmniApp):
         named = (
             "sessions", "remote_sessions", "history", "models", "context", "system", "stats", "messages",
             "prompts", "resources", "rules", "audit", "settings", "welcome", "import_servers", "help",
-            "palette", "status", "budget", "show_approvals",
+            "palette", "status", "budget", "show_approvals", "connections", "api_stats", "health", "trace",
+            "metrics", "debug", "app_log", "plugins",
         )  # fmt: skip
         yield from (partial(self.run_named, name) for name in named)
         yield from (partial(self.run_named, "wire", server), partial(self.run_named, text(40), text()))
+        yield partial(self.run_named, "find_server", text(30))
         yield partial(self.post_message, ShowServerLog(server))
         yield partial(self.post_message, CopyText(text(), text(40)))
         yield partial(self.open_palette, text(30))
@@ -351,6 +365,9 @@ class FuzzApp(OmniApp):
         yield partial(shown, ChangeScreen(server, tool, *clocks))
         yield partial(shown, RuleScreen(make(RuleInfo), *clocks))
         yield partial(shown, AuditEntryScreen(make(AuditLine)))
+        yield partial(shown, AppLogLineScreen(make(AppLogLine), text()))
+        yield partial(shown, RegistryServerScreen(make(RegistryServerInfo)))
+        yield partial(shown, AskValueScreen(actions.get("theme"), [ArgumentValue(text(30), text())]))
         yield partial(shown, PromptScreen(make(PromptSummary)))
         yield partial(shown, TemplateScreen(make(TemplateSummary)))
         yield partial(shown, ResourceScreen(make(_BY_NAME["ResourceOpened"]), label=text()))
