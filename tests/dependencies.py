@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MODULES = {"textual-serve": "textual_serve", "xllamacpp": "xllamacpp"}
 """The module of a distribution that need not be installed here, so that nobody can be asked for it."""
 
 
+@cache
 def imported(package: Path) -> dict[str, str]:
     """Return the top-level modules of others that a package imports, each with one file that does.
 
@@ -64,6 +66,7 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
 def distributions() -> dict[str, set[str]]:
     """Return the distributions that bring each top-level module, by the module's name."""
     found = {module: {normal(name) for name in names} for module, names in packages_distributions().items()}

@@ -135,7 +135,7 @@ FAULTS = {
     ),
     "writes": (THEME.format(name="x") + "open('/tmp/omni-made-by-a-plugin', 'w')", "permission files"),
     "starts": (
-        THEME.format(name="x") + "import subprocess; subprocess.run(['true'])",
+        THEME.format(name="x") + "import subprocess, sys; subprocess.run([sys.executable, '-V'])",
         "permission processes",
     ),
     "connects": (
@@ -156,7 +156,7 @@ async def test_a_faulty_one_fails_with_its_reason(site: PluginFolder, case: str)
 
 
 async def test_what_it_declares_it_may_do(site: PluginFolder) -> None:
-    source = THEME.format(name="x") + "import subprocess; subprocess.run(['true'])"
+    source = THEME.format(name="x") + "import subprocess, sys; subprocess.run([sys.executable, '-V'])"
     site.add("open", source, permissions=("processes",))
     report = await check_plugin(only(site))
     assert (report.problem, report.permissions) == ("", ("processes",))

@@ -17,7 +17,7 @@ from omni_tui import __version__
 from omni_tui.face.themes import load_theme
 from omni_tui.plugins.plugin_states import THEMES_FOLDER
 from omni_tui.plugins.template import KINDS, plugin_files
-from tests.lengths import some
+from tests.lengths import LONG, some
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples" / "plugins"
@@ -146,7 +146,8 @@ def use(name: str, environment: FreshEnvironment, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", some(KIND_OF, 1))
+@pytest.mark.skipif(not LONG, reason="a long run installs wheels; a short one checks what is in them")
+@pytest.mark.parametrize("name", KIND_OF)
 def test_a_wheel_is_installed_used_broken_and_removed(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
